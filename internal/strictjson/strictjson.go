@@ -48,12 +48,13 @@ func Parse(text string, decided ...string) (Object, error) {
 		}
 		s.take(':')
 		value := s.value()
-		if canonical := fold(name); matches(decided, canonical) {
-			if name != canonical {
-				return nil, fmt.Errorf("expected the name %q in lower case, got another spelling of it", canonical)
+		canonical := fold(name)
+		if pattern, ok := match(decided, canonical); ok {
+			if _, exact := match(decided, name); !exact {
+				return nil, fmt.Errorf("expected the name %q in lower case, got another spelling of it", pattern)
 			}
 			if seen[canonical] {
-				return nil, fmt.Errorf("expected the name %q once, got it twice", canonical)
+				return nil, fmt.Errorf("expected the name %q once, got it twice", pattern)
 			}
 			seen[canonical] = true
 		}
@@ -153,22 +154,23 @@ func fold(name string) string {
 	}, name)
 }
 
-func matches(patterns []string, name string) bool {
+// match finds the pattern that the name fits.
+func match(patterns []string, name string) (pattern string, ok bool) {
 	for _, pattern := range patterns {
 		before, after, wild := strings.Cut(pattern, "*")
 		if !wild {
 			if name == pattern {
-				return true
+				return pattern, true
 			}
 			continue
 		}
 		if rest, ok := strings.CutPrefix(name, before); ok {
 			if middle, ok := strings.CutSuffix(rest, after); ok && !strings.Contains(middle, ":") {
-				return true
+				return pattern, true
 			}
 		}
 	}
-	return false
+	return "", false
 }
 
 // scanner walks text that is known to be valid JSON.
