@@ -252,5 +252,5 @@ func ExampleNewContext() {
 func ExampleParseIdentity() {
 	_, err := postern.ParseIdentity([]byte(`{"sub":"1","SUB":"2"}`), "")
 	fmt.Println(err)
-	// Output: postern: identity: expected the name "sub" in lower case, got another spelling of it
+	// Output: postern: identity: expected the name "sub", got another spelling of it
 }

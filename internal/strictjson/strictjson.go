@@ -24,8 +24,8 @@ type Object []Member
 // an Object costs little beyond the text itself.
 type Member struct{ Name, Value string }
 
-// Parse reads text as one JSON object in valid UTF-8. The names the caller decides on are given in lower case; in each, one
-// "*" may stand for any text without a colon. A member that differs from such a name only by case, or that repeats it, is an
+// Parse reads text as one JSON object in valid UTF-8. The names the caller decides on are given as they are to be
+// spelt; in each, one "*" may stand for any text without a colon. A member that differs from such a name only by case, or that repeats it, is an
 // error. Errors quote no part of text but those names.
 func Parse(text string, decided ...string) (Object, error) {
 	if !utf8.ValidString(text) {
@@ -40,6 +40,10 @@ func Parse(text string, decided ...string) (Object, error) {
 	}
 	var object Object
 	seen := make(map[string]bool)
+	folded := make([]string, len(decided))
+	for i, pattern := range decided {
+		folded[i] = fold(pattern)
+	}
 	for !s.take('}') {
 		s.take(',')
 		name, err := String(s.value())
@@ -49,9 +53,10 @@ func Parse(text string, decided ...string) (Object, error) {
 		s.take(':')
 		value := s.value()
 		canonical := fold(name)
-		if pattern, ok := match(decided, canonical); ok {
-			if _, exact := match(decided, name); !exact {
-				return nil, fmt.Errorf("expected the name %q in lower case, got another spelling of it", pattern)
+		if i, ok := match(folded, canonical); ok {
+			pattern := decided[i]
+			if _, exact := match(decided[i:i+1], name); !exact {
+				return nil, fmt.Errorf("expected the name %q, got another spelling of it", pattern)
 			}
 			if seen[canonical] {
 				return nil, fmt.Errorf("expected the name %q once, got it twice", pattern)
@@ -154,23 +159,23 @@ func fold(name string) string {
 	}, name)
 }
 
-// match finds the pattern that the name fits.
-func match(patterns []string, name string) (pattern string, ok bool) {
-	for _, pattern := range patterns {
+// match finds the first pattern that the name fits.
+func match(patterns []string, name string) (index int, ok bool) {
+	for i, pattern := range patterns {
 		before, after, wild := strings.Cut(pattern, "*")
 		if !wild {
 			if name == pattern {
-				return pattern, true
+				return i, true
 			}
 			continue
 		}
 		if rest, ok := strings.CutPrefix(name, before); ok {
 			if middle, ok := strings.CutSuffix(rest, after); ok && !strings.Contains(middle, ":") {
-				return pattern, true
+				return i, true
 			}
 		}
 	}
-	return "", false
+	return 0, false
 }
 
 // scanner walks text that is known to be valid JSON.

@@ -36,11 +36,11 @@ func TestParseRefuses(t *testing.T) {
 		"a byte order mark":                       {"\ufeff{}", "not JSON"},
 		"a decided name twice":                    {`{"active":false,"active":true}`, `"active" once`},
 		"a decided name twice, once escaped":      {`{"active":false,"\u0061ctive":true}`, `"active" once`},
-		"a decided name in capitals":              {`{"ACTIVE":true}`, `"active" in lower case`},
-		"a decided name in capitals beside it":    {`{"active":false,"Active":true}`, `"active" in lower case`},
-		"a decided name with a long s":            {`{"` + "ſ" + `ub":"1"}`, `"sub" in lower case`},
+		"a decided name in capitals":              {`{"ACTIVE":true}`, `"active", got another spelling`},
+		"a decided name in capitals beside it":    {`{"active":false,"Active":true}`, `"active", got another spelling`},
+		"a decided name with a long s":            {`{"` + "ſ" + `ub":"1"}`, `"sub", got another spelling`},
 		"a decided pattern twice":                 {`{"urn:zitadel:iam:org:project:1:roles":{},"urn:zitadel:iam:org:project:1:roles":{}}`, "once"},
-		"a decided pattern in capitals":           {`{"urn:zitadel:iam:org:project:1:ROLES":{}}`, "in lower case"},
+		"a decided pattern in capitals":           {`{"urn:zitadel:iam:org:project:1:ROLES":{}}`, "another spelling"},
 		"a decided pattern in another case twice": {`{"urn:zitadel:iam:org:project:a:roles":{},"urn:zitadel:iam:org:project:A:roles":{}}`, "once"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +48,16 @@ func TestParseRefuses(t *testing.T) {
 			assert.ErrorContains(t, err, row.want)
 		})
 	}
+}
+
+func TestParseTakesNamesInMixedCase(t *testing.T) {
+	object, err := Parse(`{"keyId":"1"}`, "keyId")
+	require.NoError(t, err)
+	assert.Equal(t, Object{{Name: "keyId", Value: `"1"`}}, object)
+	_, err = Parse(`{"keyid":"1"}`, "keyId")
+	assert.ErrorContains(t, err, `"keyId", got another spelling`)
+	_, err = Parse(`{"keyId":"1","keyId":"2"}`, "keyId")
+	assert.ErrorContains(t, err, `"keyId" once`)
 }
 
 func TestParseLeavesOtherNamesAlone(t *testing.T) {
