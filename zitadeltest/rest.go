@@ -1,0 +1,164 @@
+package zitadeltest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// call is a call of the REST APIs while it is answered.
+type call struct {
+	*Server
+	r    *http.Request
+	user *user // who calls
+	org  *org  // the organisation called for: x-zitadel-orgid, or the user's own
+	body json.RawMessage
+}
+
+// route is a method of the REST APIs.
+type route struct {
+	pattern string // as http.ServeMux takes it
+	perm    string // what the caller needs on the organisation; authenticated: nothing
+	answer  func(*call) (any, error)
+}
+
+const authenticated = "authenticated"
+
+// object is a JSON object.
+type object = map[string]any
+
+func (s *Server) rest() http.Handler {
+	mux := http.NewServeMux()
+	for _, routes := range [][]route{managementRoutes, authRoutes} {
+		for _, rt := range routes {
+			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, rt) })
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "" {
+				writeError(w, &apiError{codeUnimplemented, "", "Method Not Allowed"})
+				return
+			}
+		}
+		writeError(w, notFound("", "Not Found"))
+	})
+}
+
+// serveREST follows the order of ZITADEL's gateway: the body is parsed first, then come token, permission and the call itself.
+func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
+	body, err := readJSON(r.Body)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	if v1 := !strings.HasPrefix(r.URL.Path, "/v2/"); v1 {
+		setNoStore(w.Header())
+	}
+	if s.faults.blocked.Load() {
+		writeError(w, &apiError{codeResourceExhausted, "QUOTA-vmncwe", "Your ZITADEL instance is blocked."})
+		return
+	}
+	s.mu.Lock()
+	answer, err := s.answerREST(r, rt, body)
+	s.mu.Unlock()
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (s *Server) answerREST(r *http.Request, rt route, body json.RawMessage) (any, error) {
+	c := &call{Server: s, r: r, body: body}
+	if err := c.authenticate(); err != nil {
+		return nil, err
+	}
+	if rt.perm != authenticated {
+		if err := c.permit(rt.perm); err != nil {
+			return nil, err
+		}
+	}
+	return rt.answer(c)
+}
+
+// authenticate takes the scheme as exactly "Bearer ". ZITADEL's APIs ask for their own project in the audience, except of personal
+// access tokens.
+func (c *call) authenticate() error {
+	header := c.r.Header.Get("Authorization")
+	if header == "" {
+		return unauthenticated("", "auth header missing")
+	}
+	parts := strings.Split(header, "Bearer ")
+	if len(parts) != 2 {
+		return unauthenticated("AUTH-7fs1e", "Errors.Token.Invalid")
+	}
+	t, err := c.verifyToken(parts[1])
+	if err != nil || !t.isPAT && !slices.Contains(t.audience, c.zitadelProject) {
+		return unauthenticated("AUTH-7fs1e", "Errors.Token.Invalid")
+	}
+	c.user, c.org = t.user, t.user.org
+	if id := c.r.Header.Get("X-Zitadel-Orgid"); id != "" {
+		if c.org = c.state.org(id); c.org == nil {
+			return permissionDenied("AUTH-Bs7Ds", "Organisation doesn't exist")
+		}
+	}
+	return nil
+}
+
+// readJSON reads a body as the gateway does: none is as good as {}.
+func readJSON(r io.Reader) (json.RawMessage, error) {
+	dec := json.NewDecoder(r)
+	var body json.RawMessage
+	switch err := dec.Decode(&body); {
+	case errors.Is(err, io.EOF):
+		return json.RawMessage("{}"), nil
+	case err != nil:
+		return nil, invalidArgument("", err.Error())
+	}
+	return body, nil
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	var api *apiError
+	if !errors.As(err, &api) {
+		api = &apiError{codeInternal, "", "An internal error occurred"}
+	}
+	body := object{"code": api.code, "message": api.Error()}
+	if api.id != "" {
+		body["details"] = []object{{
+			"@type": "type.googleapis.com/zitadel.v1.ErrorDetail", "id": api.id, "message": api.msg,
+		}}
+	}
+	if api.code == codeUnauthenticated {
+		w.Header().Set("Www-Authenticate", api.Error())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(api.status())
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// timestamp writes a time as protobuf's JSON does: with 0, 3, 6 or 9 digits after the second.
+func timestamp(t time.Time) string {
+	t = t.UTC()
+	switch n := t.Nanosecond(); {
+	case n == 0:
+		return t.Format("2006-01-02T15:04:05Z")
+	case n%1e6 == 0:
+		return t.Format("2006-01-02T15:04:05.000Z")
+	case n%1e3 == 0:
+		return t.Format("2006-01-02T15:04:05.000000Z")
+	}
+	return t.Format("2006-01-02T15:04:05.000000000Z")
+}

@@ -1,0 +1,45 @@
+package zitadeltest
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// routes is the whole server: the OAuth endpoints on zitadel/oidc's framework, the REST APIs beside them.
+func (s *Server) routes() http.Handler {
+	oauth := noStore(op.RegisterServer(provider{Server: s}, endpoints,
+		op.WithFallbackLogger(slog.New(slog.DiscardHandler))))
+	rest := s.rest()
+	return s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		isOAuth := strings.HasPrefix(r.URL.Path, "/oauth/v2") || strings.HasPrefix(r.URL.Path, "/oidc/v1") ||
+			strings.HasPrefix(r.URL.Path, "/.well-known/openid-configuration")
+		switch {
+		case isOAuth && s.faults.blocked.Load():
+			http.Error(w, "Your ZITADEL instance is blocked.", http.StatusTooManyRequests)
+		case isOAuth:
+			oauth.ServeHTTP(w, r)
+		default:
+			rest.ServeHTTP(w, r)
+		}
+	}))
+}
+
+// noStore forbids caching unless the handler says otherwise. ZITADEL does so on all OAuth endpoints but the keys.
+func noStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != endpoints.JwksURI.Relative() {
+			setNoStore(w.Header())
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func setNoStore(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Expires", time.Unix(0, 0).UTC().Format(http.TimeFormat))
+}
