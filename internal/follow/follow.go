@@ -7,15 +7,13 @@ package follow
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-go/postern/internal/smallfile"
 )
 
 const (
@@ -53,7 +51,7 @@ type File[T any] struct {
 // Open reads the file for the first time, and returns an error when it cannot be read, is longer than Limit, is no regular
 // file, or is refused by Parse.
 func Open[T any](cfg Config[T]) (*File[T], error) {
-	data, _, err := read(cfg.Path, cfg.Limit)
+	data, _, err := smallfile.Read(cfg.Path, cfg.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.What, err)
 	}
@@ -91,7 +89,7 @@ func (f *File[T]) Refresh() T {
 func (f *File[T]) look() {
 	f.looked = time.Now()
 	f.wait(Interval)
-	data, written, err := read(f.cfg.Path, f.cfg.Limit)
+	data, info, err := smallfile.Read(f.cfg.Path, f.cfg.Limit)
 	if err != nil {
 		f.complain(err)
 		return
@@ -102,7 +100,7 @@ func (f *File[T]) look() {
 		return
 	}
 	// A file's time may lie in the future, by another machine's clock: then, too, it must be found the same twice.
-	if age := f.looked.Sub(written); age < settle && sum != f.fresh {
+	if age := f.looked.Sub(info.ModTime()); age < settle && sum != f.fresh {
 		f.fresh = sum
 		f.wait(settle)
 		return
@@ -134,42 +132,4 @@ func (f *File[T]) logger() *slog.Logger {
 		return f.cfg.Logger
 	}
 	return slog.Default()
-}
-
-// read returns what the file holds and when it was last written.
-func read(path string, limit int64) ([]byte, time.Time, error) {
-	// Asked before opening: to open a named pipe would wait for its writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, time.Time{}, explain(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, time.Time{}, fmt.Errorf("expected %s to be a regular file, got mode %s", path, info.Mode())
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, time.Time{}, explain(path, err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, time.Time{}, explain(path, err)
-	}
-	if int64(len(data)) > limit {
-		return nil, time.Time{}, fmt.Errorf("expected at most %d bytes in %s, got more: is it the right file?", limit, path)
-	}
-	if info, err = file.Stat(); err != nil {
-		return nil, time.Time{}, explain(path, err)
-	}
-	return data, info.ModTime(), nil
-}
-
-func explain(path string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("expected a file at %s, found none: %w", path, err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("not allowed to read %s; give the file to this process's user: %w", path, err)
-	}
-	return err
 }

@@ -214,8 +214,8 @@ func TestOpenRefuses(t *testing.T) {
 		return path
 	}
 	for name, test := range map[string]struct{ path, want string }{
-		"no file":     {filepath.Join(dir, "none"), "expected a file at"},
-		"a directory": {dir, "expected " + dir + " to be a regular file"},
+		"no file":     {filepath.Join(dir, "none"), "no such file"},
+		"a directory": {dir, "expected a file, got a directory"},
 		"too long":    {write("long", strings.Repeat("x", 17)), "expected at most 16 bytes"},
 		"wrong":       {write("wrong", "s3cret"), "full stop"},
 	} {
