@@ -1,0 +1,300 @@
+package cache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const minute = time.Minute
+
+func put(c *Cache[string], token string, e Entry[string]) *Item[string] {
+	if e.Value == "" {
+		e.Value = token
+	}
+	item, _ := c.Put(c.Key(token), c.Mark(), e)
+	return item
+}
+
+func state(c *Cache[string], token string) State {
+	item, s := c.Get(c.Key(token))
+	if (item == nil) != (s == Miss) || item != nil && item.Value != token {
+		panic("another token's item, or none with a state")
+	}
+	return s
+}
+
+func TestAnEntryIsFreshThenStaleThenGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		require.Equal(t, Miss, state(c, "a"))
+		item := put(c, "a", Entry[string]{Fresh: minute, Keep: minute})
+		require.Equal(t, Fresh, state(c, "a"))
+		time.Sleep(minute - 1)
+		require.Equal(t, Fresh, state(c, "a"))
+		time.Sleep(1)
+		require.Equal(t, Stale, state(c, "a"))
+		require.True(t, c.Usable(item))
+		time.Sleep(minute - 1)
+		require.Equal(t, Stale, state(c, "a"))
+		time.Sleep(1)
+		require.Equal(t, Miss, state(c, "a"))
+		require.False(t, c.Usable(item))
+	})
+}
+
+func TestExpiryEndsFreshAndStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		item := put(c, "fresh", Entry[string]{Fresh: minute, Keep: minute, Expiry: time.Now().Add(30 * time.Second)})
+		put(c, "stale", Entry[string]{Fresh: minute, Keep: minute, Expiry: time.Now().Add(90 * time.Second)})
+		time.Sleep(30*time.Second - 1)
+		require.Equal(t, Fresh, state(c, "fresh"))
+		time.Sleep(1)
+		require.Equal(t, Miss, state(c, "fresh"))
+		require.False(t, c.Usable(item))
+		time.Sleep(minute - 1)
+		require.Equal(t, Stale, state(c, "stale"))
+		time.Sleep(1)
+		require.Equal(t, Miss, state(c, "stale"))
+	})
+}
+
+func TestNotBeforeDelaysUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		put(c, "a", Entry[string]{Fresh: minute, NotBefore: time.Now().Add(time.Second)})
+		require.Equal(t, Miss, state(c, "a"))
+		time.Sleep(time.Second)
+		require.Equal(t, Fresh, state(c, "a"))
+	})
+}
+
+func TestTimesBeyondTheYear2262AreNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		put(c, "never ends", Entry[string]{Fresh: minute, Expiry: time.Unix(253402300799, 0)})
+		put(c, "ended long ago", Entry[string]{Fresh: minute, Expiry: time.Unix(-253402300799, 0)})
+		require.Equal(t, Fresh, state(c, "never ends"))
+		require.Equal(t, Miss, state(c, "ended long ago"))
+	})
+}
+
+func TestMaxLifeCutsFreshAndKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: minute})
+		put(c, "a", Entry[string]{Fresh: time.Hour, Keep: time.Hour})
+		put(c, "b", Entry[string]{Fresh: minute / 2, Keep: time.Hour})
+		time.Sleep(minute - 1)
+		require.Equal(t, Fresh, state(c, "a"))
+		require.Equal(t, Stale, state(c, "b"))
+		time.Sleep(1)
+		require.Equal(t, Miss, state(c, "a"))
+		require.Equal(t, Miss, state(c, "b"))
+	})
+}
+
+func TestDueIsSaidToOneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		put(c, "a", Entry[string]{Fresh: minute, Renew: 48 * time.Second})
+		time.Sleep(48*time.Second - 1)
+		require.Equal(t, Fresh, state(c, "a"))
+		time.Sleep(1)
+		require.Equal(t, Due, state(c, "a"))
+		require.Equal(t, Fresh, state(c, "a"))
+		item, _ := c.Get(c.Key("a"))
+		c.RenewLater(item, time.Second)
+		require.Equal(t, Fresh, state(c, "a"))
+		time.Sleep(time.Second)
+		require.Equal(t, Due, state(c, "a"))
+	})
+}
+
+func TestARefusalTakesTheEntrysPlaceAndTheOtherWayRound(t *testing.T) {
+	c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+	for _, bad := range []bool{false, true, false} {
+		put(c, "a", Entry[string]{Fresh: minute, Bad: bad})
+		item, s := c.Get(c.Key("a"))
+		require.Equal(t, Fresh, s)
+		require.Equal(t, bad, item.Bad())
+		require.Equal(t, 1, c.Counts().Entries)
+	}
+	counts := c.Counts()
+	require.Equal(t, uint64(3), counts.Hits)
+	require.Equal(t, uint64(1), counts.Refusals)
+}
+
+func TestEvictionVoidsWhatItConcernsAndNothingElse(t *testing.T) {
+	for name, evict := range map[string]func(c *Cache[string]){
+		"key":     func(c *Cache[string]) { c.EvictKey(c.Key("a")) },
+		"tokenID": func(c *Cache[string]) { c.EvictTokenID("id of a") },
+		"subject": func(c *Cache[string]) { c.EvictSubject("user of a") },
+		"all":     func(c *Cache[string]) { c.EvictAll() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+			store := func() (*Item[string], *Item[string]) {
+				return put(c, "a", Entry[string]{Fresh: minute, TokenID: "id of a", Subject: "user of a"}),
+					put(c, "b", Entry[string]{Fresh: minute, TokenID: "id of b", Subject: "user of b"})
+			}
+			mark := c.Mark()
+			a, b := store()
+			evict(c)
+			require.Equal(t, Miss, state(c, "a"))
+			require.True(t, c.Void(a))
+			require.False(t, c.Usable(a))
+			require.Equal(t, name == "all", c.Void(b))
+			require.Equal(t, name == "all", state(c, "b") == Miss)
+
+			_, ok := c.Put(c.Key("a"), mark, Entry[string]{Value: "a", Fresh: minute, TokenID: "id of a", Subject: "user of a"})
+			require.False(t, ok, "the call began before the eviction")
+			require.Equal(t, Miss, state(c, "a"))
+			store()
+			require.Equal(t, Fresh, state(c, "a"), "the call began after the eviction")
+		})
+	}
+}
+
+func TestEvictingAnEmptyIDEvictsNothing(t *testing.T) {
+	c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+	put(c, "no ids", Entry[string]{Fresh: minute})
+	c.EvictTokenID("")
+	c.EvictSubject("")
+	require.Equal(t, Fresh, state(c, "no ids"))
+}
+
+func TestForgottenEvictionsVoidWhatBeganBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: minute})
+		slow := c.Mark() // a call that takes longer than any entry lives
+		c.EvictSubject("user")
+		for range 3 {
+			time.Sleep(minute)
+			put(c, "a", Entry[string]{Fresh: minute})
+			require.Equal(t, Fresh, state(c, "a"))
+			c.EvictSubject("another")
+			require.Equal(t, Fresh, state(c, "a"), "no concern of it")
+		}
+		require.LessOrEqual(t, len(c.evictions.current)+len(c.evictions.older), 2)
+		_, ok := c.Put(c.Key("b"), slow, Entry[string]{Fresh: minute, Subject: "user"})
+		require.False(t, ok)
+	})
+}
+
+func TestTooManyEvictionsEvictAll(t *testing.T) {
+	c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+	put(c, "a", Entry[string]{Fresh: minute})
+	for i := range maxConcerns {
+		c.EvictSubject(fmt.Sprint(i))
+	}
+	require.Equal(t, Fresh, state(c, "a"))
+	c.EvictSubject("one more")
+	require.Equal(t, Miss, state(c, "a"))
+	require.Len(t, c.evictions.current, 1)
+}
+
+func TestEntriesNeverExceedMaxEntries(t *testing.T) {
+	for _, limit := range []int{-1, 16, 17, 100, 1000} {
+		c := New[string](Config{MaxEntries: limit, MaxLife: time.Hour})
+		for i := range 5000 {
+			put(c, fmt.Sprint(i), Entry[string]{Fresh: minute, Bad: i%2 == 0})
+		}
+		counts := c.Counts()
+		held := 0
+		for _, table := range []*table[string]{&c.good, &c.bad} {
+			for i := range table.sets {
+				for way := range ways {
+					if table.sets[i].ways[way].Load() != nil {
+						held++
+					}
+				}
+			}
+		}
+		assert.LessOrEqual(t, held, max(limit, 16))
+		assert.Greater(t, held, max(limit, 16)-2*ways)
+		assert.Equal(t, held, counts.Entries)
+		assert.Equal(t, uint64(5000-held), counts.Replaced)
+	}
+}
+
+func TestAFloodReplacesNoEntryInUse(t *testing.T) {
+	for name, bad := range map[string]bool{"of refused tokens": true, "of accepted tokens": false} {
+		t.Run(name, func(t *testing.T) {
+			c := New[string](Config{MaxEntries: 16 * 1024, MaxLife: time.Hour})
+			hot := make([]string, 1024)
+			for i := range hot {
+				hot[i] = fmt.Sprint("hot", i)
+				put(c, hot[i], Entry[string]{Fresh: time.Hour})
+				require.Equal(t, Fresh, state(c, hot[i]))
+			}
+			missed := 0
+			for i := range 200_000 {
+				put(c, fmt.Sprint(i), Entry[string]{Fresh: time.Hour, Bad: bad})
+				if token := hot[i%len(hot)]; state(c, token) == Miss {
+					missed++
+					put(c, token, Entry[string]{Fresh: time.Hour})
+				}
+			}
+			require.Less(t, missed, 200, "0.1 % of the uses")
+		})
+	}
+}
+
+func TestASetOfTokensInUseGivesWayToAnother(t *testing.T) {
+	c := New[string](Config{MaxEntries: 2048, MaxLife: time.Hour})
+	missed := 0
+	for generation := range 3 {
+		for range 20 {
+			missed = 0
+			for i := range 512 {
+				token := fmt.Sprint(generation, "/", i)
+				if state(c, token) == Miss {
+					missed++
+					put(c, token, Entry[string]{Fresh: time.Hour})
+				}
+			}
+		}
+	}
+	require.Less(t, missed, 26, "5 % of the tokens: idle ones of older generations must not keep them out")
+}
+
+func TestUseAllocatesNothing(t *testing.T) {
+	c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+	put(c, "a", Entry[string]{Fresh: minute})
+	require.Zero(t, testing.AllocsPerRun(100, func() { c.Get(c.Key("a")) }))
+}
+
+// TestConcurrentUse is for the race detector, and checks that no reader ever sees another token's value or an evicted one.
+func TestConcurrentUse(t *testing.T) {
+	c := New[string](Config{MaxEntries: 64, MaxLife: time.Hour})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(g)))
+			for range 20_000 {
+				token := fmt.Sprint(r.IntN(100))
+				switch r.IntN(20) {
+				case 0:
+					c.EvictTokenID(token)
+				case 1:
+					c.EvictKey(c.Key(token))
+				case 2, 3, 4, 5, 6:
+					put(c, token, Entry[string]{Fresh: minute, Renew: 1, TokenID: token, Bad: r.IntN(2) == 0})
+				default:
+					state(c, token)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,148 @@
+package cache
+
+import (
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	ways    = 8
+	trial   = ways - 1 // the way that new entries contend for when a set is full
+	maxUsed = 3
+	locks   = 64
+)
+
+// table is a set-associative table: a key belongs to one set of eight ways. Readers take no lock: what they find is an item
+// that nobody changes, and the key in it decides. Writers of a set take turns.
+type table[V any] struct {
+	sets     []set[V]
+	locks    [locks]sync.Mutex
+	entries  atomic.Int64
+	replaced atomic.Uint64
+}
+
+type set[V any] struct {
+	tags atomic.Uint64 // a byte of each way's key, so that a lookup touches one item and not eight
+	ways [ways]atomic.Pointer[Item[V]]
+	gone [ways]uint16 // two bytes of the keys of the last that went unused, the latest first; for writers
+	hand uint8        // for writers, too
+}
+
+// init makes room for at most places entries, of which there must be enough for one set.
+func (t *table[V]) init(places int) {
+	t.sets = make([]set[V], places/ways)
+}
+
+func (t *table[V]) index(key Key) uint64 {
+	index, _ := bits.Mul64(key.a, uint64(len(t.sets)))
+	return index
+}
+
+const (
+	low  = 0x0101010101010101
+	high = 0x8080808080808080
+)
+
+func (t *table[V]) find(key Key) *Item[V] {
+	s := &t.sets[t.index(key)]
+	differ := s.tags.Load() ^ uint64(byte(key.b))*low
+	// A zero byte sets its high bit; a byte above one may, too, which costs a look at an item of another key.
+	for same := (differ - low) &^ differ & high; same != 0; same &= same - 1 {
+		if item := s.ways[bits.TrailingZeros64(same)/8].Load(); item != nil && item.key == key {
+			return item
+		}
+	}
+	return nil
+}
+
+// put stores the item in place of an older one of its key, else in a free way or that of one that ran out. In a full set it
+// takes the trial way. Whoever was there, and was used meanwhile, gets the place of one of the others that was not used; whoever was not
+// goes, but when it comes back soon it gets such a place, too. So a flood of tokens that are seen once replaces nothing but
+// itself. (The idea is that of S3-FIFO, in a set.)
+func (t *table[V]) put(item *Item[V], mono, wall int64) {
+	index := t.index(item.key)
+	s := &t.sets[index]
+	lock := &t.locks[index%locks]
+	lock.Lock()
+	defer lock.Unlock()
+	free, stale := -1, -1
+	for way := range ways {
+		old := s.ways[way].Load()
+		switch {
+		case old == nil:
+			free = way
+		case old.key == item.key:
+			item.used.Store(old.used.Load())
+			s.store(way, item)
+			return
+		case mono >= old.keepMono || wall >= old.keepWall:
+			s.ways[way].Store(nil) // lets its memory go, too
+			t.entries.Add(-1)
+			free = way
+		case mono >= old.freshMono || wall >= old.freshWall:
+			stale = way
+		}
+	}
+	switch {
+	case free >= 0:
+		t.entries.Add(1)
+		s.store(free, item)
+		return
+	case stale >= 0:
+		s.store(stale, item)
+	case slices.Contains(s.gone[:], trace(item.key)):
+		s.store(s.unused(), item)
+	default:
+		tried := s.ways[trial].Load()
+		if tried.used.Load() > 0 {
+			tried.used.Store(0)
+			s.store(s.unused(), tried)
+		} else {
+			copy(s.gone[1:], s.gone[:])
+			s.gone[0] = trace(tried.key)
+		}
+		s.store(trial, item)
+	}
+	t.replaced.Add(1)
+}
+
+func trace(key Key) uint16 { return uint16(key.b >> 8) }
+
+// unused returns a way, the trial way aside, that was not used since the hand last came by, as the second-chance algorithm has
+// it: whoever came last is looked at last.
+func (s *set[V]) unused() (way int) {
+	for range (maxUsed + 1) * trial { // readers go on using meanwhile
+		way, s.hand = int(s.hand), (s.hand+1)%trial
+		used := &s.ways[way].Load().used
+		if used.Load() == 0 {
+			break
+		}
+		used.Store(used.Load() - 1)
+	}
+	return way
+}
+
+func (s *set[V]) store(way int, item *Item[V]) {
+	s.ways[way].Store(item)
+	shift := 8 * way
+	s.tags.Store(s.tags.Load()&^(0xff<<shift) | uint64(byte(item.key.b))<<shift)
+}
+
+func (t *table[V]) remove(key Key) {
+	if t.find(key) == nil {
+		return
+	}
+	index := t.index(key)
+	lock := &t.locks[index%locks]
+	lock.Lock()
+	defer lock.Unlock()
+	s := &t.sets[index]
+	for way := range ways {
+		if item := s.ways[way].Load(); item != nil && item.key == key {
+			s.ways[way].Store(nil)
+			t.entries.Add(-1)
+		}
+	}
+}
