@@ -1,0 +1,125 @@
+package middleware_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/middleware"
+)
+
+// headers are the values of Authorization that a request can come with, and what becomes of it: the token that reaches Verify, or
+// the status of the refusal.
+var headers = []struct {
+	rule   string
+	values []string
+	token  string
+	status int
+}{
+	{"no header: 401 (RFC 6750 §3.1)", nil, "", 401},
+	{"another scheme: 401 (RFC 6750 §3.1)", []string{"Basic YTpi"}, "", 401},
+	{"another scheme without anything after it", []string{"Negotiate"}, "", 401},
+	{"another scheme that starts like ours", []string{"Bearerish abc"}, "", 401},
+	{"a scheme is any token (RFC 9110 §5.6.2)", []string{"X-Y!#$%&'*+.^_`|~ abc"}, "", 401},
+	{"another scheme with parameters", []string{`Digest username="a", realm="b"`}, "", 401},
+	{"Bearer and a token (RFC 6750 §2.1)", []string{"Bearer abc"}, "abc", 200},
+	{"scheme in lower case (RFC 9110 §11.1)", []string{"bearer abc"}, "abc", 200},
+	{"scheme in upper case (RFC 9110 §11.1)", []string{"BEARER abc"}, "abc", 200},
+	{"every b64token character (RFC 6750 §2.1)", []string{"Bearer azAZ09-._~+/"}, "azAZ09-._~+/", 200},
+	{"padding at the end (RFC 6750 §2.1)", []string{"Bearer abc=="}, "abc==", 200},
+	{"padding only", []string{"Bearer =="}, "", 400},
+	{"padding in the middle", []string{"Bearer ab=c"}, "", 400},
+	{"empty value", []string{""}, "", 400},
+	{"scheme only", []string{"Bearer"}, "", 400},
+	{"scheme and space only", []string{"Bearer "}, "", 400},
+	{"two spaces", []string{"Bearer  abc"}, "", 400},
+	{"tab for the space", []string{"Bearer\tabc"}, "", 400},
+	{"space before", []string{" Bearer abc"}, "", 400},
+	{"space after", []string{"Bearer abc "}, "", 400},
+	{"two tokens", []string{"Bearer abc def"}, "", 400},
+	{"list in one value", []string{"Bearer abc, Bearer def"}, "", 400},
+	{"quoted token", []string{`Bearer "abc"`}, "", 400},
+	{"parameter", []string{"Bearer token:abc"}, "", 400},
+	{"comma after the scheme", []string{"Bearer, abc"}, "", 400},
+	{"characters beyond ASCII", []string{"Bearer äbc"}, "", 400},
+	{"scheme that folds to ours beyond ASCII", []string{"Bea\u0280er abc"}, "", 400},
+	{"NUL", []string{"Bearer a\x00b"}, "", 400},
+	{"line break", []string{"Bearer abc\r\nX-Admin: 1"}, "", 400},
+	{"two headers", []string{"Bearer abc", "Bearer def"}, "", 400},
+	{"the same header twice", []string{"Bearer abc", "Bearer abc"}, "", 400},
+	{"two headers of different schemes", []string{"Basic YTpi", "Bearer abc"}, "", 400},
+	{"a header and an empty one", []string{"Bearer abc", ""}, "", 400},
+	{"8 KiB in all", []string{"Bearer " + strings.Repeat("a", 8<<10-7)}, strings.Repeat("a", 8<<10-7), 200},
+	{"one byte more than 8 KiB", []string{"Bearer " + strings.Repeat("a", 8<<10-6)}, "", 400},
+	{"another scheme beyond 8 KiB", []string{"Basic " + strings.Repeat("a", 8<<10)}, "", 400},
+}
+
+func TestHeader(t *testing.T) {
+	for _, h := range headers {
+		t.Run(h.rule, func(t *testing.T) {
+			asked, response := sendHeader(t, h.values)
+			assert.Equal(t, h.status, response.Code)
+			if h.token == "" {
+				assert.Empty(t, asked)
+			} else {
+				assert.Equal(t, []string{h.token}, asked)
+			}
+		})
+	}
+}
+
+// bearerHeader is RFC 6750 §2.1 once more, in another notation than the parser's.
+var bearerHeader = regexp.MustCompile(`\A[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)\z`)
+
+// FuzzHeader proves that exactly what RFC 6750 §2.1 allows, up to 8 KiB and in exactly one header, reaches Verify.
+func FuzzHeader(f *testing.F) {
+	for _, h := range headers {
+		first, second := "", ""
+		switch len(h.values) {
+		case 2:
+			second = h.values[1]
+			fallthrough
+		case 1:
+			first = h.values[0]
+		}
+		f.Add(uint8(len(h.values)), first, second)
+	}
+	f.Fuzz(func(t *testing.T, n uint8, first, second string) {
+		values := []string{first, second, first}[:n%4]
+		asked, response := sendHeader(t, values)
+		match := []string(nil)
+		if len(values) == 1 && len(first) <= 8<<10 {
+			match = bearerHeader.FindStringSubmatch(first)
+		}
+		if match != nil {
+			assert.Equal(t, []string{match[1]}, asked)
+			assert.Equal(t, 200, response.Code)
+			return
+		}
+		assert.Empty(t, asked)
+		assert.Contains(t, []int{400, 401}, response.Code)
+		assert.NotEmpty(t, response.Header().Get("WWW-Authenticate"))
+	})
+}
+
+// sendHeader sends a request through a gate that finds every token good, and returns the tokens that it was asked about.
+func sendHeader(t testing.TB, values []string) (asked []string, response *httptest.ResponseRecorder) {
+	id := identity(t, nil)
+	gate := middleware.New(verifier(func(_ context.Context, token string) (*postern.Identity, error) {
+		asked = append(asked, token)
+		return id, nil
+	}), middleware.Config{})
+	r := httptest.NewRequest("GET", "/", nil)
+	if values != nil {
+		r.Header["Authorization"] = values
+	}
+	response = httptest.NewRecorder()
+	gate.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(response, r)
+	return asked, response
+}
