@@ -1,0 +1,141 @@
+package introspect
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/postern-go/postern/internal/strictjson"
+)
+
+// endings says for each event that ends tokens whose they are, and is the list of events to register for. An event does not name who is concerned: the field userID is
+// who caused it.
+var endings = map[string]func(event) Eviction{
+	"user.pat.removed": func(e event) Eviction {
+		if e.tokenID == "" {
+			return ofAggregate(e)
+		}
+		return Eviction{TokenID: e.tokenID}
+	},
+	"user.token.removed": ofAggregate,
+	"user.locked":        ofAggregate,
+	"user.deactivated":   ofAggregate,
+	"user.removed":       ofAggregate,
+
+	// The aggregate is the grant. Servers that do not say whose it was leave nothing but to evict everything.
+	"user.grant.changed":         ofPayloadUser,
+	"user.grant.removed":         ofPayloadUser,
+	"user.grant.deactivated":     ofEveryone,
+	"user.grant.reactivated":     ofEveryone,
+	"user.grant.cascade.changed": ofEveryone,
+	"user.grant.cascade.removed": ofEveryone,
+
+	// The aggregate is the session, the part of jti before "-at_".
+	"oidc_session.access_token.revoked":  ofSession,
+	"oidc_session.refresh_token.revoked": ofSession,
+
+	"session.terminated":              ofEveryone, // a login session: no token names it
+	"project.role.removed":            ofEveryone,
+	"project.deactivated":             ofEveryone,
+	"project.removed":                 ofEveryone,
+	"project.application.deactivated": ofEveryone,
+	"project.application.removed":     ofEveryone,
+	"org.deactivated":                 ofEveryone,
+	"org.removed":                     ofEveryone,
+}
+
+func ofAggregate(e event) Eviction   { return orEveryone(Eviction{Subject: e.aggregateID}) }
+func ofPayloadUser(e event) Eviction { return orEveryone(Eviction{Subject: e.payloadUserID}) }
+func ofSession(e event) Eviction     { return orEveryone(Eviction{TokenID: e.aggregateID}) }
+func ofEveryone(event) Eviction      { return Eviction{All: true} }
+
+// orEveryone evicts everything where the event does not name whom it concerns.
+func orEveryone(e Eviction) Eviction {
+	if e.TokenID == "" && e.Subject == "" {
+		return Eviction{All: true}
+	}
+	return e
+}
+
+// event is what of an event decides whom it concerns.
+type event struct{ kind, aggregateID, tokenID, payloadUserID string }
+
+// concerns says which tokens the event ends, and false for an event that ends none.
+func (e event) concerns() (Eviction, bool) {
+	ending := endings[e.kind]
+	if ending == nil {
+		return Eviction{}, false
+	}
+	return ending(e), true
+}
+
+// parseEvent reads the body of an event. Names match exactly; one that stands twice, or also in another case, is an error.
+func parseEvent(body []byte) (event, error) {
+	fields, err := membersOf(string(body), "event_type", "aggregateID", "event_payload")
+	if err != nil {
+		return event{}, fmt.Errorf("event: %w", err)
+	}
+	var e event
+	if e.kind, err = stringOf(fields, "event_type"); err != nil {
+		return event{}, fmt.Errorf("event: %w", err)
+	}
+	if e.kind == "" {
+		return event{}, errors.New("event: expected a name in event_type, got none")
+	}
+	if endings[e.kind] == nil { // what other events carry is not ours to judge
+		return e, nil
+	}
+	if e.aggregateID, err = stringOf(fields, "aggregateID"); err != nil {
+		return event{}, fmt.Errorf("event: %w", err)
+	}
+	payload := fields["event_payload"]
+	if payload == "" || payload == "null" {
+		return e, nil
+	}
+	if fields, err = membersOf(payload, "tokenId", "userId"); err == nil {
+		if e.tokenID, err = stringOf(fields, "tokenId"); err == nil {
+			e.payloadUserID, err = stringOf(fields, "userId")
+		}
+	}
+	if err != nil {
+		return event{}, fmt.Errorf("event_payload: %w", err)
+	}
+	return e, nil
+}
+
+// membersOf returns the named members of a JSON object, their values still as JSON.
+func membersOf(text string, names ...string) (map[string]string, error) {
+	object, err := strictjson.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, m := range object {
+		i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, m.Name) })
+		if i < 0 {
+			continue
+		}
+		if m.Name != names[i] {
+			return nil, fmt.Errorf("expected the name %q, got it in another case", names[i])
+		}
+		if _, twice := values[m.Name]; twice {
+			return nil, fmt.Errorf("expected the name %q once, got it twice", m.Name)
+		}
+		values[m.Name] = m.Value
+	}
+	return values, nil
+}
+
+// stringOf reads a member that is a string or is not there.
+func stringOf(fields map[string]string, name string) (string, error) {
+	value, ok := fields[name]
+	if !ok {
+		return "", nil
+	}
+	s, err := strictjson.String(value)
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", name, err)
+	}
+	return s, nil
+}
