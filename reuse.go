@@ -1,0 +1,404 @@
+package postern
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// ReuseConfig says how Reuse asks its source. The zero value suits most.
+type ReuseConfig struct {
+	// FetchTimeout is how long one call of the source may take, however many callers wait for it and whoever of them leaves.
+	// Default (also for a negative value): 30 s. A source that does not come back in time keeps its place: callers get an
+	// error that wraps ErrUnavailable, and it is not called a second time before it returns.
+	FetchTimeout time.Duration
+	// Credential names the credential that the source uses now, for instance the id of its key, and never is a secret. It is
+	// called when the source is called, and when a caller would be given a remembered refusal: when the name has
+	// changed, the refusal is forgotten and the source asked at once. Default: a refusal is remembered for its full time.
+	Credential func(context.Context) string
+	// Logger gets a warning for a renewal that failed while a token was in hand, which no caller sees, and an error with the
+	// stack when the source panics. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Reuse returns a source that keeps the token of src in hand until it ends, for sources of your own; those of this module do it
+// already. It is an Invalidator too, and hands Invalidate on to src where src is one. A token in hand costs a caller one atomic
+// load and a look at the clock.
+//
+//   - Renewal: at min(max(10 %, 1 min), half) of its life before a token ends, less up to a fifth of that at random so
+//     that a fleet spreads out, the next caller starts a call of src in the background, and goes on with the token in hand.
+//     A renewal that fails, or brings the same token again, is tried again after half of the time that is left. Without
+//     callers nothing runs.
+//   - No token in hand: all callers share one call of src. Each leaves when its own context ends, with an error that wraps the
+//     context's; the call goes on for the others, under a context of its own (FetchTimeout) without anybody's values.
+//   - A refusal by the server, an *Error with a code and status 400 or 401, or status 429, is remembered: at first for 1 s, then
+//     twice as long each time up to 1 min, or for Error.RetryAfter, up to 10 min, where that is longer. See
+//     ReuseConfig.Credential. Of other failures the first is forgotten at once, and those in a row are remembered for 100 ms,
+//     then twice as long each time up to 1 s.
+//   - Lifetimes: a token without Expiry never ends, nor does one with more than 100 years to go. One that has ended
+//     when it comes is an error, as is one that is nil or empty. One that lives for 2 min or less is renewed at half of its life.
+//   - Invalidate drops exactly that token. When a call under way then brings that very token, src is called once more; what
+//     it gives then is used.
+//   - A panic in src becomes an error that all callers get.
+//
+// Reuse of what Reuse returned gives that back, with the config it has. A nil src, typed or not, gives a source that refuses
+// every call.
+func Reuse(src TokenSource, cfg ReuseConfig) TokenSource {
+	switch s := src.(type) {
+	case *reuse:
+		if s != nil {
+			return s
+		}
+	case refusing:
+		return s
+	}
+	if isNil(src) {
+		return refusing{errors.New("postern: Reuse was given no token source (nil); give it one, for instance of package jwtprofile")}
+	}
+	if cfg.FetchTimeout <= 0 {
+		cfg.FetchTimeout = 30 * time.Second
+	}
+	if cfg.Credential == nil {
+		cfg.Credential = func(context.Context) string { return "" }
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &reuse{src: src, cfg: cfg, start: time.Now()}
+}
+
+const (
+	never = time.Duration(math.MaxInt64)
+	// endless is the life from which on a token's end is not worth reckoning with.
+	endless = 100 * 365 * 24 * time.Hour
+
+	maxRefusalMemory = time.Minute
+	maxRetryAfter    = 10 * time.Minute
+	maxFailureMemory = time.Second
+	// minRenewalGap keeps a renewal that fails from being tried ever faster as the token's end comes near.
+	minRenewalGap = time.Second
+	// maxDropped bounds what Invalidate can make a call under way remember.
+	maxDropped = 16
+)
+
+// reuse is what Reuse returns. Its times are counted from start, on the monotonic clock.
+type reuse struct {
+	src   TokenSource
+	cfg   ReuseConfig
+	start time.Time
+	held  atomic.Pointer[held] // stored only under mu
+
+	mu       sync.Mutex
+	flight   *flight  // the call of src under way
+	failure  *failure // of the last call, until one succeeds
+	failures int      // in a row
+}
+
+// held is a token in hand. It is not changed once it is stored.
+type held struct {
+	token      *oauth2.Token
+	renew, end time.Duration
+}
+
+type flight struct {
+	ctx     context.Context // of the call: ends at its timeout, and after done
+	done    chan struct{}
+	token   *oauth2.Token // token and err: before done is closed
+	err     error
+	dropped []string // invalidated meanwhile; under reuse.mu
+}
+
+type failure struct {
+	err        error
+	until      time.Duration
+	credential string
+}
+
+// outcome is what a call of src came to.
+type outcome struct {
+	token      *oauth2.Token
+	err        error
+	credential string
+}
+
+func (r *reuse) Token() (*oauth2.Token, error) { return r.TokenCtx(context.Background()) }
+
+func (r *reuse) TokenCtx(ctx context.Context) (*oauth2.Token, error) {
+	if h := r.held.Load(); h != nil && time.Since(r.start) < h.renew {
+		return h.token, nil
+	}
+	return r.slow(ctx)
+}
+
+func (r *reuse) Invalidate(accessToken string) {
+	// The source first: else a caller in between could fetch the token again out of the source's own memory.
+	if i, ok := r.src.(Invalidator); ok {
+		i.Invalidate(accessToken)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := r.held.Load(); h != nil && h.token.AccessToken == accessToken {
+		r.held.Store(nil)
+	}
+	if f := r.flight; f != nil && !slices.Contains(f.dropped, accessToken) {
+		if len(f.dropped) == maxDropped {
+			f.dropped = slices.Delete(f.dropped, 0, 1)
+		}
+		f.dropped = append(f.dropped, accessToken)
+	}
+}
+
+// Format keeps what the source holds out of logs, whatever the verb.
+func (r *reuse) Format(s fmt.State, _ rune) { io.WriteString(s, "postern.Reuse(…)") }
+
+// slow is TokenCtx where there is more to do than to hand out the token in hand.
+func (r *reuse) slow(ctx context.Context) (*oauth2.Token, error) {
+	for {
+		token, f, failed, err := r.next(ctx)
+		switch {
+		case token != nil || err != nil:
+			return token, err
+		case f != nil:
+			return r.wait(ctx, f)
+		}
+		// Credential is the user's code: it is not called under the lock.
+		if r.cfg.Credential(ctx) == failed.credential {
+			left := (failed.until - time.Since(r.start)).Round(time.Millisecond)
+			return nil, fmt.Errorf("%w (remembered: asked again in %s, or when the credential changes)", failed.err, left)
+		}
+		r.mu.Lock()
+		if r.failure == failed {
+			r.failure, r.failures = nil, 0
+		}
+		r.mu.Unlock()
+	}
+}
+
+// next decides for one caller: the token in hand, the call to wait for, or the failure that is still remembered.
+func (r *reuse) next(ctx context.Context) (*oauth2.Token, *flight, *failure, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Since(r.start)
+	if h := r.held.Load(); h != nil && now < h.end {
+		if now >= h.renew && r.flight == nil {
+			// Until the renewal lands, callers are back on the short path.
+			r.held.Store(&held{h.token, h.end, h.end})
+			r.launch()
+		}
+		return h.token, nil, nil, nil
+	}
+	if r.flight != nil {
+		return nil, r.flight, nil, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, nil, fmt.Errorf("postern: no token was asked for: %w", err)
+	}
+	if r.failure != nil && now < r.failure.until {
+		return nil, nil, r.failure, nil
+	}
+	return nil, r.launch(), nil, nil
+}
+
+func (r *reuse) wait(ctx context.Context, f *flight) (*oauth2.Token, error) {
+	select {
+	case <-f.done:
+		return f.token, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("postern: waiting for a token: %w", ctx.Err())
+	case <-f.ctx.Done():
+	}
+	select {
+	case <-f.done: // the call's context ends after done, too
+		return f.token, f.err
+	default:
+		return nil, r.late("the source has not come back yet")
+	}
+}
+
+// launch starts the one call of src, under the lock. The call belongs to nobody: it has its own timeout, and no values of the
+// caller's context, whose trace hooks and the like may not outlive that caller.
+func (r *reuse) launch() *flight {
+	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.FetchTimeout)
+	f := &flight{ctx: ctx, done: make(chan struct{})}
+	r.flight = f
+	go func() {
+		out := outcome{err: errors.New("postern: the token source ended its goroutine (runtime.Goexit) instead of returning")}
+		defer cancel()
+		defer func() {
+			if p := recover(); p != nil {
+				out = outcome{err: panicked(r.cfg.Logger, p)}
+			}
+			r.report(r.land(f, out))
+		}()
+		out = r.ask(f.ctx)
+		if r.dropped(f, out.token) {
+			out = r.ask(f.ctx)
+		}
+	}()
+	return f
+}
+
+func (r *reuse) ask(ctx context.Context) outcome {
+	// Before the call: should the credential change in between, the next caller finds another name and asks again.
+	credential := r.cfg.Credential(ctx)
+	token, err := checked(r.src.TokenCtx(ctx))
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = r.late(err.Error())
+	}
+	return outcome{token, err, credential}
+}
+
+// late is the error for a call that took too long. It deliberately wraps no context error: callers would take it for their
+// own context's.
+func (r *reuse) late(why string) error {
+	return fmt.Errorf("postern: %w: no token within %s (ReuseConfig.FetchTimeout): %s", ErrUnavailable, r.cfg.FetchTimeout, why)
+}
+
+func (r *reuse) dropped(f *flight, token *oauth2.Token) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return token != nil && slices.Contains(f.dropped, token.AccessToken)
+}
+
+// land puts down what the call came to. It returns the failure that no caller will see, if it is one.
+func (r *reuse) land(f *flight, out outcome) *unseen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer close(f.done)
+	r.flight = nil
+	now, old := time.Since(r.start), r.held.Load()
+	if out.err == nil {
+		f.token = out.token
+		r.failure, r.failures = nil, 0
+		r.held.Store(hold(out.token, old, now))
+		return nil
+	}
+	f.err = out.err
+	r.failures++
+	r.failure = &failure{out.err, now + memory(out.err, r.failures), out.credential}
+	if old == nil || now >= old.end {
+		return nil
+	}
+	retry := later(now, old.end)
+	r.held.Store(&held{old.token, retry, old.end})
+	return &unseen{out.err, old.end - now, retry - now}
+}
+
+type unseen struct {
+	err         error
+	left, retry time.Duration
+}
+
+func (r *reuse) report(u *unseen) {
+	if u != nil {
+		r.cfg.Logger.Warn("postern: token renewal failed; the token in hand goes on", "error", u.err,
+			"ends_in", u.left.Round(time.Second), "next_try_in", u.retry.Round(time.Second))
+	}
+}
+
+// hold works out when the token is renewed and when it ends.
+func hold(token *oauth2.Token, old *held, now time.Duration) *held {
+	if token.Expiry.IsZero() {
+		return &held{token, never, never}
+	}
+	life := time.Until(token.Expiry)
+	if life > endless {
+		return &held{token, never, never}
+	}
+	end := now + life
+	if old != nil && old.token.AccessToken == token.AccessToken {
+		return &held{token, later(now, end), end}
+	}
+	lead := min(max(life/10, time.Minute), life/2)
+	return &held{token, end - shorten(lead), end}
+}
+
+// later is when a renewal that brought nothing is tried again: each time after half of what is left.
+func later(now, end time.Duration) time.Duration {
+	return now + max(shorten((end-now)/2), minRenewalGap)
+}
+
+// memory is how long a failure, the n-th in a row, is remembered.
+func memory(err error, n int) time.Duration {
+	var answer *Error
+	if !errors.As(err, &answer) {
+		answer = &Error{}
+	}
+	var wait time.Duration
+	switch refused := answer.Code != "" && (answer.StatusCode == http.StatusBadRequest || answer.StatusCode == http.StatusUnauthorized); {
+	case refused, answer.StatusCode == http.StatusTooManyRequests:
+		wait = double(time.Second, n-1, maxRefusalMemory)
+	case n > 1:
+		wait = double(100*time.Millisecond, n-2, maxFailureMemory)
+	}
+	return max(shorten(wait), min(answer.RetryAfter, maxRetryAfter))
+}
+
+func double(d time.Duration, times int, limit time.Duration) time.Duration {
+	return min(d<<min(times, 16), limit)
+}
+
+// shorten takes up to a fifth off at random, so that many processes do not act as one.
+func shorten(d time.Duration) time.Duration {
+	if d < 5 {
+		return d
+	}
+	return d - rand.N(d/5)
+}
+
+// checked refuses tokens that no caller could use.
+func checked(token *oauth2.Token, err error) (*oauth2.Token, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case token == nil:
+		return nil, errors.New("postern: the token source returned neither a token nor an error; it must return one of them")
+	case token.AccessToken == "":
+		return nil, errors.New("postern: the token source returned a token with an empty AccessToken")
+	case !token.Expiry.IsZero() && time.Until(token.Expiry) <= 0:
+		return nil, fmt.Errorf("postern: the token source returned a token that had ended at %s already; check this machine's clock",
+			token.Expiry.UTC().Format(time.RFC3339))
+	}
+	return token, nil
+}
+
+// panicked makes an error of what a source panicked with, and keeps the stack where an operator looks for it.
+func panicked(log *slog.Logger, p any) error {
+	log.Error("postern: token source panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if err, ok := p.(error); ok {
+		return fmt.Errorf("postern: token source panicked: %w", err)
+	}
+	return fmt.Errorf("postern: token source panicked: %v", p)
+}
+
+// refusing is a source with nothing to give.
+type refusing struct{ err error }
+
+func (s refusing) Token() (*oauth2.Token, error)                   { return nil, s.err }
+func (s refusing) TokenCtx(context.Context) (*oauth2.Token, error) { return nil, s.err }
+func (s refusing) Invalidate(string)                               {}
+
+// isNil reports whether v is nil, or a nil pointer and the like in an interface.
+func isNil(v any) bool {
+	switch value := reflect.ValueOf(v); value.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Chan, reflect.Slice, reflect.Interface:
+		return value.IsNil()
+	default:
+		return false
+	}
+}
