@@ -83,6 +83,21 @@ func TestAllChecksMustPass(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, asked, "none is asked after one that failed")
 }
 
+func TestCheckFuncThatPanicsEndsTheRequestAsAHandlerDoes(t *testing.T) {
+	gate := middleware.New(answering(identity(t, nil), nil), middleware.Config{})
+	check := middleware.CheckFunc("boom", func(*http.Request, *postern.Identity) bool { panic("boom") })
+	assert.PanicsWithValue(t, "boom", func() { send(gate.Require(check)) })
+}
+
+func TestZeroCheckIsNamedInTheRefusal(t *testing.T) {
+	var got middleware.Refusal
+	gate := middleware.New(answering(identity(t, nil), nil), middleware.Config{
+		ErrorPage: func(_ http.ResponseWriter, _ *http.Request, refused middleware.Refusal) { got = refused },
+	})
+	assert.Equal(t, 403, send(gate.Require(middleware.Check{})).Code)
+	assert.Equal(t, "zero middleware.Check, which refuses", got.Check)
+}
+
 func TestEmptyOrImpossibleChecksPanic(t *testing.T) {
 	for name, f := range map[string]func() middleware.Check{
 		"Role":                       func() middleware.Check { return middleware.Role("") },

@@ -135,7 +135,7 @@ func (p *rule) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 	}
 	for _, check := range p.checks {
 		if !check.passes(r, id) {
-			p.refuse(w, r, Refusal{Reason: CheckFailed, Check: check.name})
+			p.refuse(w, r, Refusal{Reason: CheckFailed, Check: check.String()})
 			return
 		}
 	}
