@@ -68,7 +68,8 @@ const (
 	// Due: use the value, and start a renewal. Get says so to one caller: who does not Put a new entry after that calls
 	// RenewLater.
 	Due
-	// Stale: the entry ran out, and the value is there for when nothing newer can be had. See Usable.
+	// Stale: the entry ran out. Its token was good once, and while Usable says so the value may stand in for a newer one that
+	// cannot be had.
 	Stale
 )
 
@@ -77,10 +78,12 @@ type Entry[V any] struct {
 	Value V
 	// Bad marks a refusal: it lives among its like, where a flood of invented tokens can do no harm.
 	Bad bool
-	// TokenID and Subject are by what the entry can be evicted; empty: not by that.
-	TokenID, Subject string
-	// Fresh is how long the value may be used from now, and Keep how much longer it is kept for when nothing newer can be had.
-	Fresh, Keep time.Duration
+	// TokenID, Session and Subject are by what the entry can be evicted; empty: not by that. EvictTokenID takes either of the
+	// first two.
+	TokenID, Session, Subject string
+	// Fresh is how long the value may be used from now, Stale how much longer it may stand in for a newer one that cannot be
+	// had, and Keep how much longer than Fresh it is known at all.
+	Fresh, Stale, Keep time.Duration
 	// Renew is when, from now, Get asks one caller for a renewal; 0: never.
 	Renew time.Duration
 	// NotBefore and Expiry bound the use by the wall clock, whatever the durations say; the zero time: no bound.
@@ -91,17 +94,33 @@ type Entry[V any] struct {
 type Item[V any] struct {
 	Value V
 
-	key              Key
-	tokenID, subject string
-	bad              bool
-	used             atomic.Uint32 // how often since it came or was last passed over, up to maxUsed
-	mark             Mark          // of the call that brought it
-	checked          atomic.Uint64 // the last eviction that is known not to concern it
-	renewAt          atomic.Int64  // nanoseconds after base
-	// An item ends when the first of two clocks says so: the monotonic clock (nanoseconds after base), which nobody sets, and
-	// the wall clock (nanoseconds since 1970), which goes on while a machine sleeps and is what exp is given in.
-	from, freshWall, keepWall int64
-	freshMono, keepMono       int64
+	key                       Key
+	tokenID, session, subject string
+	bad                       bool
+	used                      atomic.Uint32 // how often since it came or was last passed over, up to maxUsed
+	mark                      Mark          // of the call that brought it
+	checked                   atomic.Uint64 // the last eviction that is known not to concern it
+	renewAt                   atomic.Int64  // nanoseconds after base
+	from                      int64         // wall clock
+	fresh, stale, keep        end
+}
+
+// end is when something ends: when the first of two clocks says so. The monotonic one nobody sets; the wall clock goes on while
+// a machine sleeps, and is what exp is given in.
+type end struct {
+	mono int64 // nanoseconds after Cache.base
+	wall int64 // nanoseconds since 1970
+}
+
+func (e end) passed(now end) bool { return now.mono >= e.mono || now.wall >= e.wall }
+
+func (e end) after(d time.Duration, latest int64) end {
+	return end{mono: e.mono + int64(d), wall: min(e.wall+int64(d), latest)}
+}
+
+func (c *Cache[V]) now() end {
+	now := time.Now()
+	return end{mono: int64(now.Sub(c.base)), wall: now.UnixNano()}
 }
 
 // Bad reports whether it is a refusal.
@@ -115,13 +134,12 @@ func (c *Cache[V]) Get(key Key) (*Item[V], State) {
 			return nil, Miss
 		}
 	}
-	now := time.Now()
-	mono, wall := int64(now.Sub(c.base)), now.UnixNano()
-	if wall < item.from || c.void(item) {
+	now := c.now()
+	if now.wall < item.from || c.void(item) {
 		return nil, Miss
 	}
-	if mono >= item.freshMono || wall >= item.freshWall {
-		if mono >= item.keepMono || wall >= item.keepWall {
+	if item.fresh.passed(now) {
+		if item.keep.passed(now) {
 			return nil, Miss
 		}
 		return item, Stale
@@ -130,17 +148,17 @@ func (c *Cache[V]) Get(key Key) (*Item[V], State) {
 		item.used.Store(used + 1)
 	}
 	c.hits[rand.Uint32()%stripes].add(item.bad)
-	if at := item.renewAt.Load(); mono >= at && item.renewAt.CompareAndSwap(at, math.MaxInt64) {
+	if at := item.renewAt.Load(); now.mono >= at && item.renewAt.CompareAndSwap(at, math.MaxInt64) {
 		return item, Due
 	}
 	return item, Fresh
 }
 
-// Usable reports whether a Stale item may still be used in place of the answer that could not be had: not past what Put was
-// given as Keep and Expiry, and not evicted.
+// Usable reports whether a Stale item may stand in for what cannot be had: not past what Put was given as Stale and Expiry, and
+// not evicted.
 func (c *Cache[V]) Usable(item *Item[V]) bool {
-	now := time.Now()
-	return int64(now.Sub(c.base)) < item.keepMono && now.UnixNano() < item.keepWall && now.UnixNano() >= item.from && !c.void(item)
+	now := c.now()
+	return !item.stale.passed(now) && now.wall >= item.from && !c.void(item)
 }
 
 // RenewLater lets Get ask for a renewal of the item again, after d.
@@ -151,20 +169,18 @@ func (c *Cache[V]) RenewLater(item *Item[V], d time.Duration) {
 // Put stores an entry that a call brought which began at mark, and returns the item. When an eviction since then concerns the
 // entry it is not stored and ok is false; the item may be of use to who began before the eviction, and to nobody else.
 func (c *Cache[V]) Put(key Key, mark Mark, e Entry[V]) (item *Item[V], ok bool) {
-	now := time.Now()
-	mono, wall := int64(now.Sub(c.base)), now.UnixNano()
+	now := c.now()
+	latest := nanos(e.Expiry, math.MaxInt64)
 	fresh := min(e.Fresh, c.maxLife)
-	keep := fresh + min(max(e.Keep, 0), c.maxLife-fresh)
-	end := nanos(e.Expiry, math.MaxInt64)
+	stale := fresh + min(max(e.Stale, 0), c.maxLife-fresh)
+	keep := fresh + min(max(e.Keep, e.Stale, 0), c.maxLife-fresh)
 	item = &Item[V]{
-		Value: e.Value, key: key, tokenID: e.TokenID, subject: e.Subject, bad: e.Bad, mark: mark,
-		from:      nanos(e.NotBefore, math.MinInt64),
-		freshMono: mono + int64(fresh), freshWall: min(wall+int64(fresh), end),
-		keepMono: mono + int64(keep), keepWall: min(wall+int64(keep), end),
+		Value: e.Value, key: key, tokenID: e.TokenID, session: e.Session, subject: e.Subject, bad: e.Bad, mark: mark,
+		from: nanos(e.NotBefore, math.MinInt64), fresh: now.after(fresh, latest), stale: now.after(stale, latest), keep: now.after(keep, latest),
 	}
 	item.renewAt.Store(math.MaxInt64)
 	if e.Renew > 0 {
-		item.renewAt.Store(mono + int64(e.Renew))
+		item.renewAt.Store(now.mono + int64(e.Renew))
 	}
 	item.checked.Store(uint64(mark))
 	if c.void(item) {
@@ -175,7 +191,7 @@ func (c *Cache[V]) Put(key Key, mark Mark, e Entry[V]) (item *Item[V], ok bool) 
 	if e.Bad {
 		store, other = other, store
 	}
-	store.put(item, mono, wall)
+	store.put(item, now)
 	other.remove(key)
 	return item, true
 }

@@ -37,7 +37,7 @@ func TestAnEntryIsFreshThenStaleThenGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
 		require.Equal(t, Miss, state(c, "a"))
-		item := put(c, "a", Entry[string]{Fresh: minute, Keep: minute})
+		item := put(c, "a", Entry[string]{Fresh: minute, Stale: minute})
 		require.Equal(t, Fresh, state(c, "a"))
 		time.Sleep(minute - 1)
 		require.Equal(t, Fresh, state(c, "a"))
@@ -52,11 +52,24 @@ func TestAnEntryIsFreshThenStaleThenGone(t *testing.T) {
 	})
 }
 
+func TestAKeptEntryIsKnownAndNotUsable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		item := put(c, "a", Entry[string]{Fresh: minute, Keep: minute})
+		require.True(t, c.Usable(item))
+		time.Sleep(minute)
+		require.Equal(t, Stale, state(c, "a"))
+		require.False(t, c.Usable(item))
+		time.Sleep(minute)
+		require.Equal(t, Miss, state(c, "a"))
+	})
+}
+
 func TestExpiryEndsFreshAndStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
-		item := put(c, "fresh", Entry[string]{Fresh: minute, Keep: minute, Expiry: time.Now().Add(30 * time.Second)})
-		put(c, "stale", Entry[string]{Fresh: minute, Keep: minute, Expiry: time.Now().Add(90 * time.Second)})
+		item := put(c, "fresh", Entry[string]{Fresh: minute, Stale: minute, Expiry: time.Now().Add(30 * time.Second)})
+		put(c, "stale", Entry[string]{Fresh: minute, Stale: minute, Expiry: time.Now().Add(90 * time.Second)})
 		time.Sleep(30*time.Second - 1)
 		require.Equal(t, Fresh, state(c, "fresh"))
 		time.Sleep(1)
@@ -92,8 +105,8 @@ func TestTimesBeyondTheYear2262AreNoEnd(t *testing.T) {
 func TestMaxLifeCutsFreshAndKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New[string](Config{MaxEntries: 100, MaxLife: minute})
-		put(c, "a", Entry[string]{Fresh: time.Hour, Keep: time.Hour})
-		put(c, "b", Entry[string]{Fresh: minute / 2, Keep: time.Hour})
+		put(c, "a", Entry[string]{Fresh: time.Hour, Stale: time.Hour})
+		put(c, "b", Entry[string]{Fresh: minute / 2, Stale: time.Hour})
 		time.Sleep(minute - 1)
 		require.Equal(t, Fresh, state(c, "a"))
 		require.Equal(t, Stale, state(c, "b"))
@@ -138,14 +151,15 @@ func TestEvictionVoidsWhatItConcernsAndNothingElse(t *testing.T) {
 	for name, evict := range map[string]func(c *Cache[string]){
 		"key":     func(c *Cache[string]) { c.EvictKey(c.Key("a")) },
 		"tokenID": func(c *Cache[string]) { c.EvictTokenID("id of a") },
+		"session": func(c *Cache[string]) { c.EvictTokenID("session of a") },
 		"subject": func(c *Cache[string]) { c.EvictSubject("user of a") },
 		"all":     func(c *Cache[string]) { c.EvictAll() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
 			store := func() (*Item[string], *Item[string]) {
-				return put(c, "a", Entry[string]{Fresh: minute, TokenID: "id of a", Subject: "user of a"}),
-					put(c, "b", Entry[string]{Fresh: minute, TokenID: "id of b", Subject: "user of b"})
+				return put(c, "a", Entry[string]{Fresh: minute, TokenID: "id of a", Session: "session of a", Subject: "user of a"}),
+					put(c, "b", Entry[string]{Fresh: minute, TokenID: "id of b", Session: "session of b", Subject: "user of b"})
 			}
 			mark := c.Mark()
 			a, b := store()
@@ -156,7 +170,7 @@ func TestEvictionVoidsWhatItConcernsAndNothingElse(t *testing.T) {
 			require.Equal(t, name == "all", c.Void(b))
 			require.Equal(t, name == "all", state(c, "b") == Miss)
 
-			_, ok := c.Put(c.Key("a"), mark, Entry[string]{Value: "a", Fresh: minute, TokenID: "id of a", Subject: "user of a"})
+			_, ok := c.Put(c.Key("a"), mark, Entry[string]{Value: "a", Fresh: minute, TokenID: "id of a", Session: "session of a", Subject: "user of a"})
 			require.False(t, ok, "the call began before the eviction")
 			require.Equal(t, Miss, state(c, "a"))
 			store()

@@ -21,7 +21,7 @@ func (c *Cache[V]) EvictKey(key Key) {
 	c.bad.remove(key)
 }
 
-// EvictTokenID is described at EvictKey. An empty id evicts nothing.
+// EvictTokenID is described at EvictKey; the id of a session voids all its tokens. An empty id evicts nothing.
 func (c *Cache[V]) EvictTokenID(id string) {
 	if id != "" {
 		c.evictions.add(concern{tokenID: id})
@@ -46,7 +46,8 @@ func (c *Cache[V]) void(item *Item[V]) bool {
 	if item.checked.Load() == c.evictions.epoch.Load() {
 		return false
 	}
-	last, epoch := c.evictions.last(concern{key: item.key}, concern{tokenID: item.tokenID}, concern{subject: item.subject})
+	last, epoch := c.evictions.last(concern{key: item.key}, concern{tokenID: item.tokenID}, concern{tokenID: item.session},
+		concern{subject: item.subject})
 	if last > uint64(item.mark) {
 		return true
 	}

@@ -61,7 +61,7 @@ func (t *table[V]) find(key Key) *Item[V] {
 // takes the trial way. Whoever was there, and was used meanwhile, gets the place of one of the others that was not used; whoever was not
 // goes, but when it comes back soon it gets such a place, too. So a flood of tokens that are seen once replaces nothing but
 // itself. (The idea is that of S3-FIFO, in a set.)
-func (t *table[V]) put(item *Item[V], mono, wall int64) {
+func (t *table[V]) put(item *Item[V], now end) {
 	index := t.index(item.key)
 	s := &t.sets[index]
 	lock := &t.locks[index%locks]
@@ -77,11 +77,11 @@ func (t *table[V]) put(item *Item[V], mono, wall int64) {
 			item.used.Store(old.used.Load())
 			s.store(way, item)
 			return
-		case mono >= old.keepMono || wall >= old.keepWall:
+		case old.keep.passed(now):
 			s.ways[way].Store(nil) // lets its memory go, too
 			t.entries.Add(-1)
 			free = way
-		case mono >= old.freshMono || wall >= old.freshWall:
+		case old.fresh.passed(now):
 			stale = way
 		}
 	}
