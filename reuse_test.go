@@ -451,6 +451,8 @@ func TestReuseLifetimes(t *testing.T) {
 }
 
 func TestReuseUnusableAnswers(t *testing.T) {
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(quiet()) // FromOAuth2 has no other
 	var none *oauth2.Token
 	for name, test := range map[string]struct {
 		answer func(context.Context, int64) (*oauth2.Token, error)
