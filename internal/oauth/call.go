@@ -52,6 +52,12 @@ func (i *Issuer) PostForm(ctx context.Context, url string, form url.Values, auth
 	return i.do(req, maxDocument, func() redactor { return newRedactor(append(secrets, sentSecrets(form, req.Header)...)) })
 }
 
+// Basic returns an authorize function for PostForm that adds id and secret as RFC 6749 §2.3.1 says: each form-url-encoded, then
+// joined and in base64.
+func Basic(id, secret string) func(*http.Request) {
+	return func(r *http.Request) { r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret)) }
+}
+
 // GetJSON fetches a document of at most limit bytes. All else is as PostForm says.
 func (i *Issuer) GetJSON(ctx context.Context, url string, limit int64) (*Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -23,6 +23,8 @@ type Grant struct {
 	Form func(ctx context.Context) (url.Values, error)
 	// Authorize adds client credentials to the request; it may be nil.
 	Authorize func(*http.Request)
+	// Secrets are cut out of what the server says, besides those that PostForm knows by itself.
+	Secrets []string
 	// Clock, which may be nil, observes the server's time.
 	Clock *skew.Clock
 }
@@ -38,7 +40,7 @@ func (i *Issuer) Token(ctx context.Context, g Grant) (*oauth2.Token, error) {
 		if err != nil {
 			return nil, err
 		}
-		resp, err := i.PostForm(ctx, endpoint, form, g.Authorize)
+		resp, err := i.PostForm(ctx, endpoint, form, g.Authorize, g.Secrets...)
 		if resp != nil && g.Clock != nil {
 			g.Clock.Observe(resp.Header, resp.Sent, resp.Received)
 		}
