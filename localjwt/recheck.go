@@ -1,0 +1,47 @@
+package localjwt
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/cache"
+)
+
+const (
+	maxRechecks    = 16 // at once
+	recheckTimeout = 10 * time.Second
+)
+
+// startRecheck asks introspection about a token while the requests that carry it go on. Where too many checks are under way,
+// a later request starts it.
+func (v *Verifier) startRecheck(token string, item *cache.Item[*entry]) {
+	select {
+	case v.rechecks <- struct{}{}:
+		v.tokens.RenewLater(item, v.recheckEvery)
+		go func() {
+			defer func() { <-v.rechecks }()
+			v.recheck(token, item.Value)
+		}()
+	default:
+		v.tokens.RenewLater(item, 0)
+	}
+}
+
+// recheck asks about one token. A good answer is the token's Identity from then on: it knows of roles that were granted or
+// taken since the token was issued. A bad one evicts the token, so that introspection decides about it from then on; it is
+// not held against the token for good, because ZITADEL calls tokens inactive while its database fails. No answer, or one that
+// introspection itself had to make up during an outage, changes nothing.
+func (v *Verifier) recheck(token string, e *entry) {
+	ctx, cancel := context.WithTimeout(context.Background(), recheckTimeout)
+	defer cancel()
+	asked := time.Now()
+	id, err := v.introspection.Verify(ctx, token)
+	switch {
+	case err == nil:
+		v.vouch(token, e, id, asked)
+	case errors.Is(err, postern.ErrInvalidToken):
+		v.evictions.add(evictee{'t', e.tokenID}, time.Now())
+	}
+}

@@ -1,0 +1,292 @@
+package localjwt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/oauth"
+)
+
+const (
+	defaultLeeway     = 30 * time.Second
+	maxLeeway         = 2 * time.Minute
+	minRecheck        = time.Second
+	defaultMaxEntries = 10_000
+	maxRemembered     = 24 * time.Hour // after which a token that lives longer is verified anew
+)
+
+// Config says whose tokens a Verifier takes. Issuer and Audience are required.
+type Config struct {
+	// Issuer is the claim iss of the tokens, to the letter, and where their keys come from: https, or http to loopback.
+	Issuer string
+	// Audience names whom tokens may be meant for: the API's project id or client id. A token must have one of them in aud
+	// (RFC 8725 §3.9).
+	Audience []string
+	// ProjectID is the project whose roles Identity.HasRole asks. Empty: HasRole reports false, HasProjectRole works.
+	ProjectID string
+	// Leeway is how far clocks may be apart when exp, nbf and iat are judged. 0: 30 seconds; negative: none; at most 2 minutes.
+	Leeway time.Duration
+	// MaxEntries bounds how many verified tokens are remembered. 0: 10 000.
+	MaxEntries int
+
+	// Introspection, when set, takes the tokens that are no JWTs, personal access tokens among them, and JWTs that were
+	// evicted. nil: both are refused.
+	Introspection postern.Verifier
+	// Recheck is how often Introspection is asked about each JWT in use, in the background, so that revocation reaches it.
+	// 0: never; at least 1 second; needs Introspection.
+	Recheck time.Duration
+
+	// JWKSURL overrides where the keys are, which the issuer's discovery document says else.
+	JWKSURL string
+	// HTTPClient is copied, and redirects are turned off in the copy. nil: a shared one.
+	HTTPClient *http.Client
+	// Header is sent with each request to the issuer, for example x-zitadel-instance-host.
+	Header http.Header
+	// AllowHTTP permits http to other hosts than loopback.
+	AllowHTTP bool
+	// Logger is told when keys cannot be fetched and when they can be again. nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// Verifier verifies JWT access tokens of one issuer, and with Config.Introspection takes its other tokens, too. It is safe
+// for concurrent use.
+type Verifier struct {
+	issuer     string
+	projectID  string
+	policy     *policy
+	keys       *keyring
+	tokens     *cache.Cache[*entry]
+	maxEntries int
+	evictions  *evictions
+
+	introspection postern.Verifier // or nil
+	evicts        bool             // introspection is an evicter
+	recheckEvery  time.Duration
+	rechecks      chan struct{} // holds one for each check under way
+}
+
+var _ postern.Verifier = (*Verifier)(nil)
+
+// entry is a verified token.
+type entry struct {
+	*verified
+	identity *postern.Identity
+	asked    time.Time     // when introspection was asked about the token; zero: never
+	clean    atomic.Uint64 // the version of the evictions at which none concerned the token
+}
+
+// verified is what of a token never changes.
+type verified struct {
+	key              *key
+	until            time.Time // exp and leeway
+	tokenID, subject string
+	issued           time.Time // at the latest
+}
+
+// New reports every mistake in cfg at once. It does no I/O.
+func New(cfg Config) (*Verifier, error) {
+	issuer, err := oauth.New(oauth.Config{
+		Issuer: cfg.Issuer, HTTPClient: cfg.HTTPClient, Header: cfg.Header, AllowHTTP: cfg.AllowHTTP,
+		Endpoints: map[oauth.Endpoint]string{oauth.JWKS: cfg.JWKSURL},
+	})
+	if err := errors.Join(err, cfg.check()); err != nil {
+		return nil, fmt.Errorf("localjwt: %w", err)
+	}
+	maxEntries := cmp.Or(cfg.MaxEntries, defaultMaxEntries)
+	v := &Verifier{
+		issuer:        cfg.Issuer,
+		projectID:     cfg.ProjectID,
+		policy:        newPolicy(cfg.Issuer, slices.Clone(cfg.Audience), cfg.leeway()),
+		keys:          newKeyring(issuer, cfg.Logger),
+		maxEntries:    maxEntries,
+		tokens:        cache.New[*entry](cache.Config{MaxEntries: maxEntries, MaxLife: maxRemembered}),
+		evictions:     newEvictions(),
+		introspection: cfg.Introspection,
+		recheckEvery:  cfg.Recheck,
+		rechecks:      make(chan struct{}, maxRechecks),
+	}
+	_, v.evicts = cfg.Introspection.(evicter)
+	return v, nil
+}
+
+// Verify returns whose token it is. For a JWT it needs no call but, now and then, one for the issuer's keys; other tokens
+// are introspected.
+//
+// It returns an error that wraps postern.ErrInvalidToken for a token that gives no access, and one that wraps
+// postern.ErrUnavailable while the issuer's keys cannot be had: at all, for a day, or younger ones for a token that names a
+// key not seen before. A request with such a token may wait up to 10 seconds for the key set to be asked for again. When ctx
+// ends first, its error is returned.
+func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity, error) {
+	if !isJWT(token) {
+		return v.verifyOpaque(ctx, token)
+	}
+	place := v.tokens.Key(token)
+	item, state := v.tokens.Get(place)
+	if item != nil {
+		usable, err := v.keyServes(ctx, item.Value.key)
+		if err != nil {
+			return nil, err
+		}
+		if usable {
+			if state == cache.Due {
+				v.startRecheck(token, item)
+			}
+			return v.admit(ctx, token, item.Value)
+		}
+	}
+	e, err := v.verify(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	item = v.remember(token, e, v.recheckEvery)
+	if v.recheckEvery > 0 {
+		v.startRecheck(token, item)
+	}
+	return v.admit(ctx, token, e)
+}
+
+// String names the issuer.
+func (v *Verifier) String() string { return "localjwt.Verifier(" + v.issuer + ")" }
+
+// GoString returns what String does.
+func (v *Verifier) GoString() string { return v.String() }
+
+// keyServes tells whether the key that signed a remembered token is still one of the issuer's.
+func (v *Verifier) keyServes(ctx context.Context, k *key) (bool, error) {
+	if now := time.Now(); !now.Before(v.keys.set.Load().renew) {
+		if _, err := v.keys.current(ctx, now); err != nil {
+			return false, fmt.Errorf("localjwt: %w", err)
+		}
+	}
+	return !k.gone.Load(), nil
+}
+
+// admit lets a verified token in unless it was evicted.
+func (v *Verifier) admit(ctx context.Context, token string, e *entry) (*postern.Identity, error) {
+	if version := v.evictions.version.Load(); e.clean.Load() != version {
+		if v.evictions.concern(e) {
+			return v.verifyEvicted(ctx, token, e)
+		}
+		e.clean.Store(version)
+	}
+	return e.identity, nil
+}
+
+// remember keeps a verified token until it ends, to be introspected again after a while if that is more than 0.
+func (v *Verifier) remember(token string, e *entry, recheck time.Duration) *cache.Item[*entry] {
+	item, _ := v.tokens.Put(v.tokens.Key(token), v.tokens.Mark(), cache.Entry[*entry]{
+		Value: e, Fresh: maxRemembered, Expiry: e.until, Renew: recheck,
+	})
+	return item
+}
+
+// verify checks everything about a token, what is cheap and needs no key first.
+func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
+	t, err := parse(token)
+	if err != nil {
+		return nil, refused(err)
+	}
+	c, err := readClaims(t.payload)
+	if err != nil {
+		return nil, refused(err)
+	}
+	if err := v.policy.check(c); err != nil {
+		return nil, refused(err)
+	}
+	k, err := v.keys.find(ctx, t.keyID)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("localjwt: %w", err)
+	case k == nil:
+		return nil, refused(fmt.Errorf("kid: expected one of the keys that %s publishes, got %s", v.issuer, show(t.keyID)))
+	}
+	if err := k.verify(t); err != nil {
+		return nil, refused(err)
+	}
+	id, err := postern.ParseIdentity([]byte(t.payload), v.projectID)
+	if err != nil {
+		return nil, refused(err)
+	}
+	e := &entry{
+		verified: &verified{key: k, until: c.expiry.Add(v.policy.leeway), tokenID: c.id, subject: c.subject, issued: c.issuedAt.Time},
+		identity: id,
+	}
+	if v.introspection != nil {
+		// There is somebody to ask, so a token about whose age the clocks may disagree is asked about.
+		e.issued = e.issued.Add(-v.policy.leeway)
+	}
+	return e, nil
+}
+
+func (v *Verifier) verifyOpaque(ctx context.Context, token string) (*postern.Identity, error) {
+	if v.introspection == nil {
+		return nil, refused(fmt.Errorf("expected a JWT, which has three parts, got %d; Config.Introspection takes opaque tokens",
+			strings.Count(token, ".")+1))
+	}
+	return v.introspection.Verify(ctx, token)
+}
+
+// verifyEvicted lets introspection decide about a token whose signature no longer suffices.
+func (v *Verifier) verifyEvicted(ctx context.Context, token string, e *entry) (*postern.Identity, error) {
+	if v.introspection == nil {
+		return nil, refused(errors.New("evicted since it was issued"))
+	}
+	asked := time.Now()
+	id, err := v.introspection.Verify(ctx, token)
+	if err == nil {
+		v.vouch(token, e, id, asked)
+	}
+	return id, err
+}
+
+// vouch remembers what introspection said about a verified token, so that the token is taken without asking again until
+// something new is known. An answer that introspection made up during an outage is none. A verifier that cannot evict may
+// have given an answer older than an eviction: it is asked each time.
+func (v *Verifier) vouch(token string, e *entry, id *postern.Identity, asked time.Time) {
+	if v.evicts && !id.Stale() {
+		recheck := v.recheckEvery
+		if recheck > 0 {
+			recheck = max(recheck-time.Since(asked), 1)
+		}
+		v.remember(token, &entry{verified: e.verified, identity: id, asked: asked}, recheck)
+	}
+}
+
+func refused(err error) error { return fmt.Errorf("localjwt: %w: %w", postern.ErrInvalidToken, err) }
+
+func (cfg *Config) leeway() time.Duration {
+	if cfg.Leeway == 0 {
+		return defaultLeeway
+	}
+	return max(cfg.Leeway, 0)
+}
+
+func (cfg *Config) check() error {
+	var errs []error
+	if len(cfg.Audience) == 0 || slices.Contains(cfg.Audience, "") {
+		errs = append(errs, errors.New("Audience: expected the project or client id that tokens are meant for, got none or an empty one"))
+	}
+	if cfg.Leeway > maxLeeway {
+		errs = append(errs, fmt.Errorf("Leeway: expected at most %s, got %s", maxLeeway, cfg.Leeway))
+	}
+	if cfg.MaxEntries < 0 {
+		errs = append(errs, fmt.Errorf("MaxEntries: expected 0 or more, got %d", cfg.MaxEntries))
+	}
+	if cfg.Recheck != 0 && cfg.Recheck < minRecheck {
+		errs = append(errs, fmt.Errorf("Recheck: expected 0 or at least %s, got %s", minRecheck, cfg.Recheck))
+	}
+	if cfg.Recheck != 0 && cfg.Introspection == nil {
+		errs = append(errs, errors.New("Recheck: expected Introspection beside it, got none"))
+	}
+	return errors.Join(errs...)
+}
