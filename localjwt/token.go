@@ -1,6 +1,7 @@
 package localjwt
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -205,33 +206,33 @@ func newPolicy(issuer string, audience []string, leeway time.Duration) *policy {
 		jwt.WithIssuer(issuer), jwt.WithAudience(audience...), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway))}
 }
 
-// check lets golang-jwt decide and says what came where it refuses. Texts of the token come cut and quoted: nobody has
-// vouched for them yet.
+// check lets golang-jwt decide and says what came where it refuses.
 func (p *policy) check(c *claims) error {
 	err := p.validator.Validate(c)
-	var why string
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, jwt.ErrTokenInvalidIssuer) || c.issuer == "":
-		why = fmt.Sprintf("claim \"iss\": expected %q, got %s", p.issuer, show(c.issuer))
-	case errors.Is(err, jwt.ErrTokenInvalidAudience) || len(c.audience) == 0:
-		why = fmt.Sprintf("claim \"aud\": expected one of %q, got %s; ask for the token with postern.ScopeProjectAudience", p.audience, show(strings.Join(c.audience, " ")))
-	case c.expiry == nil:
-		why = "claim \"exp\": expected when the token ends, got nothing"
-	case errors.Is(err, jwt.ErrTokenExpired):
-		why = fmt.Sprintf("expired at %s, %s ago", stamp(c.expiry), time.Since(c.expiry.Time).Round(time.Second))
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		why = fmt.Sprintf("valid only from %s, in %s; compare the clocks", stamp(c.notBefore), time.Until(c.notBefore.Time).Round(time.Second))
-	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-		why = fmt.Sprintf("issued at %s, in %s; compare the clocks", stamp(c.issuedAt), time.Until(c.issuedAt.Time).Round(time.Second))
-	default:
-		if own := c.Validate(); own != nil {
-			return own
-		}
-		return err
 	}
-	return errors.New(why)
+	return cmp.Or(p.explain(c), err)
+}
+
+// explain finds the reason that helps most. Texts of the token come cut and quoted: nobody has vouched for them yet.
+func (p *policy) explain(c *claims) error {
+	switch now := time.Now(); {
+	case c.issuer != p.issuer:
+		return fmt.Errorf("claim \"iss\": expected %q, got %s", p.issuer, show(c.issuer))
+	case !slices.ContainsFunc(c.audience, func(aud string) bool { return slices.Contains(p.audience, aud) }):
+		return fmt.Errorf("claim \"aud\": expected one of %q, got %s; ask for the token with postern.ScopeProjectAudience",
+			p.audience, show(strings.Join(c.audience, " ")))
+	case c.expiry == nil:
+		return errors.New("claim \"exp\": expected when the token ends, got nothing")
+	case !now.Before(c.expiry.Add(p.leeway)):
+		return fmt.Errorf("expired at %s, %s ago", stamp(c.expiry), now.Sub(c.expiry.Time).Round(time.Second))
+	case c.notBefore != nil && now.Before(c.notBefore.Add(-p.leeway)):
+		return fmt.Errorf("valid only from %s, in %s: compare the clocks", stamp(c.notBefore), c.notBefore.Sub(now).Round(time.Second))
+	case c.issuedAt != nil && now.Before(c.issuedAt.Add(-p.leeway)):
+		return fmt.Errorf("issued at %s, in %s: compare the clocks", stamp(c.issuedAt), c.issuedAt.Sub(now).Round(time.Second))
+	}
+	return c.Validate()
 }
 
 func stamp(d *jwt.NumericDate) string { return d.UTC().Format(time.RFC3339) }
