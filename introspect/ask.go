@@ -1,0 +1,264 @@
+package introspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/oauth"
+)
+
+var errQueueFull = fmt.Errorf("introspect: too many calls are waiting for the identity server: %w", postern.ErrUnavailable)
+
+// ownError is a failure on our side of the wire: a key that cannot be read or used.
+type ownError struct{ error }
+
+func (e *ownError) Unwrap() error { return e.error }
+
+// refused reports whether the server refused this API's credentials: 400 unauthorized_client is ZITADEL's way (its guides, and
+// RFC 7662 §2.3, say 401).
+func refused(err error) bool {
+	e, ok := errors.AsType[*postern.Error](err)
+	return ok && (e.StatusCode == http.StatusUnauthorized ||
+		e.StatusCode == http.StatusBadRequest && (e.Code == "unauthorized_client" || e.Code == "invalid_client"))
+}
+
+// serverFailed reports whether the error is the server's failure. That it refuses something, with a 4xx, shows that it works.
+func serverFailed(err error) bool {
+	if e, ok := errors.AsType[*postern.Error](err); ok {
+		return e.StatusCode < 400 || e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode == http.StatusRequestTimeout
+	}
+	return err != nil
+}
+
+// fly asks about a flight's token, detached from whoever waits for it.
+func (v *verifier) fly(f *flight) {
+	ctx, cancel := context.WithTimeout(context.Background(), v.cfg.Timeout)
+	defer cancel()
+	entry, err := v.answer(ctx, f)
+	if err != nil {
+		f.err = v.unavailable(ctx, err)
+		if f.renews != nil {
+			v.cache.RenewLater(f.renews, v.cfg.TTL/50)
+		}
+		return
+	}
+	f.item, _ = v.cache.Put(f.key, f.mark, entry)
+}
+
+// unavailable makes what callers get of what went wrong.
+func (v *verifier) unavailable(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil: // ours, not that of any caller, and must not pass for theirs
+		return fmt.Errorf("introspect: expected an answer within %s, got none: %w", v.cfg.Timeout, postern.ErrUnavailable)
+	case errors.Is(err, postern.ErrUnavailable):
+		return fmt.Errorf("introspect: %w", err)
+	}
+	return fmt.Errorf("introspect: %w: %w", postern.ErrUnavailable, err)
+}
+
+// answer returns what the second level or else the server says.
+func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict], error) {
+	if entry, ok := v.loadShared(ctx, f); ok {
+		return entry, nil
+	}
+	if err := v.hold.check(f.known); err != nil {
+		return cache.Entry[verdict]{}, err
+	}
+	asked := time.Now()
+	said, err := v.breaker.Execute(func() (said, error) { return v.ask(ctx, f) })
+	if err != nil {
+		v.learn(f, err)
+		return cache.Entry[verdict]{}, err
+	}
+	if !said.entry.Bad {
+		v.hold.accepted()
+	}
+	if f.known {
+		v.renewed(said.entry.Value.err)
+	}
+	v.storeShared(ctx, f, asked, said)
+	return said.entry, nil
+}
+
+type said struct {
+	entry cache.Entry[verdict]
+	body  []byte
+}
+
+// ask makes one call (RFC 7662 §2.1).
+func (v *verifier) ask(ctx context.Context, f *flight) (said, error) {
+	endpoint, err := v.issuer.URL(ctx, oauth.Introspection)
+	if err != nil {
+		return said{}, err
+	}
+	v.calls.Add(1)
+	resp, err := v.client.call(ctx, func(credentials url.Values, authorize func(*http.Request)) (*oauth.Response, error) {
+		form := url.Values{"token": {f.token}}
+		for name, values := range credentials {
+			form[name] = values
+		}
+		return v.issuer.PostForm(ctx, endpoint, form, authorize, f.token)
+	})
+	if err != nil {
+		return said{}, err
+	}
+	entry, err := v.rules.judge(resp.Body, time.Now())
+	if err != nil {
+		return said{}, resp.Unusable(err)
+	}
+	return said{entry: entry, body: resp.Body}, nil
+}
+
+// learn counts a failure, and holds further calls back where the server's answer asks for it.
+func (v *verifier) learn(f *flight, err error) {
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return // not asked
+	}
+	v.failures.Add(1)
+	switch e, ok := errors.AsType[*postern.Error](err); {
+	case refused(err):
+		v.hold.refused(f.known, err)
+		if v.refusalLog.allows() {
+			v.cfg.Logger.Error("introspect: the identity server refuses this API's own credentials, so no token can be checked",
+				"issuer", v.cfg.Issuer, "error", err)
+		}
+	case ok && e.RetryAfter > 0:
+		v.hold.asked(e.RetryAfter, err)
+	}
+}
+
+const (
+	failuresToOpen = 5
+	openFor        = time.Second
+)
+
+func (v *verifier) newBreaker() *gobreaker.CircuitBreaker[said] {
+	return gobreaker.NewCircuitBreaker[said](gobreaker.Settings{
+		MaxRequests:  1,
+		Timeout:      openFor,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToOpen },
+		IsSuccessful: func(err error) bool { return !serverFailed(err) },
+		IsExcluded:   func(err error) bool { _, own := errors.AsType[*ownError](err); return own },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed:
+				v.cfg.Logger.Warn("introspect: the identity server does not answer, calls are held back", "issuer", v.cfg.Issuer)
+			case to == gobreaker.StateClosed:
+				v.cfg.Logger.Info("introspect: the identity server answers again", "issuer", v.cfg.Issuer)
+			}
+		},
+	})
+}
+
+const (
+	minPause      = time.Second
+	maxPause      = time.Minute
+	maxRetryAfter = 30 * time.Second
+)
+
+// hold keeps calls back after an answer which says that more of them will not help for now.
+type hold struct {
+	mu           sync.Mutex
+	until        time.Time
+	err          error
+	strangerSaid bool // and not a token known to be good
+	pause        time.Duration
+}
+
+// check returns the error to answer with while calls are held back. What the server said about an unknown token does not hold
+// back a call for one known to be good: an attacker chooses the former.
+func (h *hold) check(known bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.until) && !(known && h.strangerSaid) {
+		return h.err
+	}
+	return nil
+}
+
+// refused holds calls back for twice as long as the last time, because the server refused our credentials.
+func (h *hold) refused(known bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.until) && (!known || !h.strangerSaid) {
+		return // said by a call of the same burst
+	}
+	h.pause = min(max(2*h.pause, minPause), maxPause)
+	h.set(h.pause-rand.N(h.pause/10), err, !known)
+}
+
+// asked holds calls back as the server asks (RFC 9110 §10.2.3).
+func (h *hold) asked(pause time.Duration, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.set(min(pause, maxRetryAfter), err, false)
+}
+
+func (h *hold) set(pause time.Duration, err error, strangerSaid bool) {
+	h.until, h.err, h.strangerSaid = time.Now().Add(pause), err, strangerSaid
+}
+
+// accepted ends the hold: an active answer proves our credentials. An inactive one does not: ZITADEL may give it to a wrong
+// client about a wrong token.
+func (h *hold) accepted() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until, h.pause = time.Time{}, 0
+}
+
+const (
+	burstWindow = 10 * time.Second
+	burstSize   = 10
+)
+
+// bursts notices when tokens known to be good turn inactive all at once.
+type bursts struct {
+	mu              sync.Mutex
+	began           time.Time
+	asked, inactive int
+}
+
+// renewed counts an answer about a token known to be good, and warns when at least ten, and at least half of those asked about,
+// turned inactive within ten seconds.
+func (v *verifier) renewed(err error) {
+	b := &v.bursts
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.began) > burstWindow {
+		b.began, b.asked, b.inactive = time.Now(), 0, 0
+	}
+	b.asked++
+	if !errors.Is(err, errInactive) {
+		return
+	}
+	b.inactive++
+	v.turnedInactive.Add(1)
+	if b.inactive < burstSize || 2*b.inactive < b.asked {
+		return
+	}
+	v.inactiveBursts.Add(1)
+	if v.burstLog.allows() {
+		v.cfg.Logger.Warn("introspect: many tokens that were good have turned inactive at once, which ZITADEL also says when its database fails or this API's key is broken",
+			"issuer", v.cfg.Issuer, "inactive", b.inactive, "asked", b.asked, "within", burstWindow)
+	}
+	b.began = time.Time{} // count anew
+}
+
+// oncePerMinute keeps a log calm.
+type oncePerMinute struct{ last atomic.Pointer[time.Time] }
+
+func (o *oncePerMinute) allows() bool {
+	now, last := time.Now(), o.last.Load()
+	return (last == nil || now.Sub(*last) >= time.Minute) && o.last.CompareAndSwap(last, &now)
+}
