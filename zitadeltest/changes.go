@@ -12,16 +12,34 @@ import (
 // The changes both the REST API and the Go API make. Each records the events that ZITADEL records. Callers hold the mutex; by is
 // the id of the user who asks.
 
-func (st *state) addOrg(by, name string) *org {
+func (st *state) addOrg(by, name string) (*org, error) {
+	if slices.ContainsFunc(st.orgs, func(o *org) bool { return o.name == name }) {
+		return nil, alreadyExists("V3-DKcYh", "Errors.Org.AlreadyExists")
+	}
 	o := &org{name: name, domain: domainOf(name), active: true}
 	o.aggregate = newAggregate("org", "v1", "")
 	o.owner = o.id
-	st.push(&o.aggregate, by, "org.added", map[string]any{"name": name})
-	st.push(&o.aggregate, by, "org.domain.added", map[string]any{"domain": o.domain})
-	st.push(&o.aggregate, by, "org.domain.verified", map[string]any{"domain": o.domain})
-	st.push(&o.aggregate, by, "org.domain.primary.set", map[string]any{"domain": o.domain})
+	st.push(&o.aggregate, by, "org.added", object{"name": name})
+	st.push(&o.aggregate, by, "org.domain.added", object{"domain": o.domain})
+	st.push(&o.aggregate, by, "org.domain.verified", object{"domain": o.domain})
+	st.push(&o.aggregate, by, "org.domain.primary.set", object{"domain": o.domain})
 	st.orgs = append(st.orgs, o)
-	return o
+	return o, nil
+}
+
+// removeOrg takes everything along that the organisation owns, quietly as ZITADEL does: one event tells of all.
+func (st *state) removeOrg(by string, o *org) details {
+	d := st.push(&o.aggregate, by, "org.removed", nil)
+	for _, u := range st.users {
+		if u.org == o {
+			st.forgetUser(u)
+		}
+	}
+	st.users = slices.DeleteFunc(st.users, func(u *user) bool { return u.org == o })
+	st.projects = slices.DeleteFunc(st.projects, func(p *project) bool { return p.org == o })
+	st.grants = slices.DeleteFunc(st.grants, func(g *grant) bool { return g.org == o || g.project.org == o })
+	st.orgs = remove(st.orgs, o)
+	return d
 }
 
 // domainOf makes an organisation's first domain of its name: "Acme Inc" is acme-inc.localhost.
@@ -44,17 +62,29 @@ func newAggregate(kind, version, owner string) aggregate {
 	return aggregate{id: newID(), kind: kind, version: version, details: details{owner: owner}}
 }
 
-func (st *state) addUser(by string, o *org, userName, name, description string, jwt bool) (*user, error) {
-	if st.userByLogin(userName) != nil {
+// newUser is what a service user is made of. Without an id it gets one.
+type newUser struct {
+	id, userName, name, description string
+	jwt                             bool
+}
+
+func (st *state) addUser(by string, o *org, n newUser) (*user, error) {
+	if n.id != "" && st.user(n.id) != nil {
+		return nil, failedPrecondition("COMMAND-k2una", "Errors.User.AlreadyExisting")
+	}
+	if st.userByLogin(n.userName) != nil {
 		return nil, alreadyExists("V3-DKcYh", "Errors.User.AlreadyExists")
 	}
-	u := &user{userName: userName, name: name, description: description, org: o, jwt: jwt, state: userActive}
+	u := &user{userName: n.userName, name: n.name, description: n.description, org: o, jwt: n.jwt, state: userActive}
 	u.aggregate = newAggregate("user", "v2", o.id)
-	payload := map[string]any{"userName": userName, "name": name}
-	if description != "" {
-		payload["description"] = description
+	if n.id != "" {
+		u.id = n.id
 	}
-	if jwt {
+	payload := object{"userName": n.userName, "name": n.name}
+	if n.description != "" {
+		payload["description"] = n.description
+	}
+	if n.jwt {
 		payload["accessTokenType"] = 1
 	}
 	u.change(st, by, "user.machine.added", payload)
@@ -73,7 +103,7 @@ func (st *state) addPAT(by string, u *user, expiry time.Time) (*pat, string) {
 	p := &pat{id: newID(), user: u, expiry: expiry, scopes: []string{
 		"openid", "profile", "urn:zitadel:iam:user:metadata", "urn:zitadel:iam:user:resourceowner",
 	}}
-	p.details = st.push(&u.aggregate, by, "user.pat.added", map[string]any{
+	p.details = st.push(&u.aggregate, by, "user.pat.added", object{
 		"tokenId": p.id, "expiration": expiry, "scopes": p.scopes,
 	})
 	u.pats = append(u.pats, p)
@@ -86,7 +116,7 @@ func (st *state) addPAT(by string, u *user, expiry time.Time) (*pat, string) {
 }
 
 func (st *state) removePAT(by string, p *pat) details {
-	d := st.push(&p.user.aggregate, by, "user.pat.removed", map[string]any{"tokenId": p.id})
+	d := st.push(&p.user.aggregate, by, "user.pat.removed", object{"tokenId": p.id})
 	st.dropPAT(p)
 	return d
 }
@@ -105,7 +135,7 @@ func (st *state) newMachineKey() *rsa.PrivateKey {
 
 func (st *state) addUserKey(by string, u *user, public crypto.PublicKey, expiry time.Time) *machineKey {
 	k := &machineKey{id: newID(), public: public, expiry: expiry}
-	k.details = st.push(&u.aggregate, by, "user.machine.key.added", map[string]any{
+	k.details = st.push(&u.aggregate, by, "user.machine.key.added", object{
 		"keyId": k.id, "type": 1, "expirationDate": expiry,
 	})
 	u.keys = append(u.keys, k)
@@ -113,7 +143,7 @@ func (st *state) addUserKey(by string, u *user, public crypto.PublicKey, expiry 
 }
 
 func (st *state) removeUserKey(by string, u *user, k *machineKey) details {
-	d := st.push(&u.aggregate, by, "user.machine.key.removed", map[string]any{"keyId": k.id})
+	d := st.push(&u.aggregate, by, "user.machine.key.removed", object{"keyId": k.id})
 	u.keys = remove(u.keys, k)
 	return d
 }
@@ -121,6 +151,23 @@ func (st *state) removeUserKey(by string, u *user, k *machineKey) details {
 func (st *state) setSecret(by string, u *user) (string, details) {
 	u.secret = newSecret(64)
 	return u.secret, u.change(st, by, "user.machine.secret.set", nil)
+}
+
+func (st *state) removeSecret(by string, u *user) (details, error) {
+	if u.secret == "" {
+		return details{}, failedPrecondition("COMMAND-coi82n", "Errors.User.Machine.Secret.NotExisting")
+	}
+	u.secret = ""
+	return u.change(st, by, "user.machine.secret.removed", nil), nil
+}
+
+// changeUser tells whether there was anything to change.
+func (st *state) changeUser(by string, u *user, name, description string, jwt bool) (d details, changed bool) {
+	if u.name == name && u.description == description && u.jwt == jwt {
+		return u.shown(), false
+	}
+	u.name, u.description, u.jwt = name, description, jwt
+	return u.change(st, by, "user.machine.changed", object{"name": name, "description": description}), true
 }
 
 // setUserState locks, unlocks, deactivates and reactivates. Locking and deactivating end tokens and delete PATs for good.
@@ -144,29 +191,50 @@ func (st *state) endTokens(u *user) {
 	}
 }
 
+// removeUser ends the user's tokens, grants and memberships. The grants and memberships each tell of it.
 func (st *state) removeUser(by string, u *user) details {
 	d := st.push(&u.aggregate, by, "user.removed", nil)
-	st.endTokens(u)
+	st.cascadeGrants(by, func(g *grant) bool { return g.user == u })
+	for _, o := range st.orgs {
+		if slices.ContainsFunc(o.members, func(m *member) bool { return m.user == u }) {
+			st.push(&o.aggregate, by, "org.member.cascade.removed", object{"userId": u.id})
+		}
+	}
+	st.forgetUser(u)
 	st.users = remove(st.users, u)
+	return d
+}
+
+// forgetUser drops what hangs on a user.
+func (st *state) forgetUser(u *user) {
+	st.endTokens(u)
 	st.grants = slices.DeleteFunc(st.grants, func(g *grant) bool { return g.user == u })
 	mine := func(m *member) bool { return m.user == u }
 	st.members = slices.DeleteFunc(st.members, mine)
 	for _, o := range st.orgs {
 		o.members = slices.DeleteFunc(o.members, mine)
 	}
-	for _, p := range st.projects {
-		p.members = slices.DeleteFunc(p.members, mine)
-	}
-	return d
 }
 
-func (st *state) addProject(by string, o *org, name string) (*project, error) {
-	if slices.ContainsFunc(st.projects, func(p *project) bool { return p.org == o && p.name == name }) {
+func (st *state) cascadeGrants(by string, gone func(*grant) bool) {
+	for _, g := range st.grants {
+		if gone(g) {
+			st.push(&g.aggregate, by, "user.grant.cascade.removed", nil)
+		}
+	}
+	st.grants = slices.DeleteFunc(st.grants, gone)
+}
+
+func (st *state) addProject(by string, o *org, settings projectSettings) (*project, error) {
+	if st.projectNamed(o, settings.name) {
 		return nil, alreadyExists("V3-DKcYh", "Errors.Project.AlreadyExists")
 	}
-	p := &project{name: name, org: o, active: true}
+	if settings.labeling == "" {
+		settings.labeling = privateLabelings[0]
+	}
+	p := &project{projectSettings: settings, org: o, active: true}
 	p.aggregate = newAggregate("project", "v1", o.id)
-	p.change(st, by, "project.added", map[string]any{"name": name})
+	p.change(st, by, "project.added", object{"name": settings.name})
 	st.projects = append(st.projects, p)
 	return p, nil
 }
@@ -177,12 +245,41 @@ func (p *project) change(st *state, by, event string, payload any) details {
 	return d
 }
 
+func (st *state) removeProject(by string, p *project) details {
+	d := st.push(&p.aggregate, by, "project.removed", nil)
+	st.cascadeGrants(by, func(g *grant) bool { return g.project == p })
+	st.projects = remove(st.projects, p)
+	return d
+}
+
+// removeRole takes the role from the grants that have it.
+func (st *state) removeRole(by string, p *project, r *role) details {
+	d := st.push(&p.aggregate, by, "project.role.removed", object{"key": r.key})
+	p.roles = remove(p.roles, r)
+	for _, g := range st.grants {
+		if g.project == p && slices.Contains(g.roles, r.key) {
+			g.roles = slices.DeleteFunc(slices.Clone(g.roles), func(key string) bool { return key == r.key })
+			st.push(&g.aggregate, by, "user.grant.cascade.changed", object{"roleKeys": g.roles})
+		}
+	}
+	return d
+}
+
+func (p *project) hasRoles(keys []string) error {
+	for _, key := range keys {
+		if p.role(key) == nil {
+			return failedPrecondition("COMMAND-mm9F4", "Errors.Project.Role.NotFound")
+		}
+	}
+	return nil
+}
+
 func (st *state) addRole(by string, p *project, key, display, group string) (*role, error) {
 	if p.role(key) != nil {
 		return nil, alreadyExists("V3-DKcYh", "Errors.Project.Role.AlreadyExists")
 	}
 	r := &role{key: key, display: display, group: group}
-	payload := map[string]any{"key": key}
+	payload := object{"key": key}
 	if display != "" {
 		payload["displayName"] = display
 	}
@@ -195,12 +292,12 @@ func (st *state) addRole(by string, p *project, key, display, group string) (*ro
 }
 
 func (st *state) addAPI(by string, p *project, name string, keyAuth bool) (*app, error) {
-	if slices.ContainsFunc(p.apps, func(a *app) bool { return a.name == name }) {
+	if p.appNamed(name) {
 		return nil, alreadyExists("V3-DKcYh", "Errors.Project.App.AlreadyExists")
 	}
 	a := &app{id: newID(), clientID: newID(), name: name, project: p, active: true, keyAuth: keyAuth}
-	st.push(&p.aggregate, by, "project.application.added", map[string]any{"appId": a.id, "name": name})
-	payload := map[string]any{"appId": a.id, "clientId": a.clientID}
+	st.push(&p.aggregate, by, "project.application.added", object{"appId": a.id, "name": name})
+	payload := object{"appId": a.id, "clientId": a.clientID}
 	if keyAuth {
 		payload["authMethodType"] = 1
 	} else {
@@ -213,7 +310,7 @@ func (st *state) addAPI(by string, p *project, name string, keyAuth bool) (*app,
 
 func (st *state) addAppKey(by string, a *app, public crypto.PublicKey, expiry time.Time) *machineKey {
 	k := &machineKey{id: newID(), public: public, expiry: expiry}
-	k.details = st.push(&a.project.aggregate, by, "project.application.oidc.key.added", map[string]any{
+	k.details = st.push(&a.project.aggregate, by, "project.application.oidc.key.added", object{
 		"applicationId": a.id, "clientId": a.clientID, "keyId": k.id, "type": 1, "expirationDate": expiry,
 	})
 	a.keys = append(a.keys, k)
@@ -221,17 +318,15 @@ func (st *state) addAppKey(by string, a *app, public crypto.PublicKey, expiry ti
 }
 
 func (st *state) addGrant(by string, u *user, p *project, o *org, roles []string) (*grant, error) {
-	for _, key := range roles {
-		if p.role(key) == nil {
-			return nil, failedPrecondition("COMMAND-mm9F4", "Errors.Project.Role.NotFound")
-		}
+	if err := p.hasRoles(roles); err != nil {
+		return nil, err
 	}
 	if slices.ContainsFunc(st.grants, func(g *grant) bool { return g.user == u && g.project == p && g.org == o }) {
 		return nil, alreadyExists("V3-DKcYh", "Errors.UserGrant.AlreadyExists")
 	}
 	g := &grant{user: u, project: p, org: o, roles: slices.Clone(roles), active: true}
 	g.aggregate = newAggregate("usergrant", "v1", o.id)
-	st.push(&g.aggregate, by, "user.grant.added", map[string]any{
+	st.push(&g.aggregate, by, "user.grant.added", object{
 		"userId": u.id, "projectId": p.id, "roleKeys": roles,
 	})
 	st.grants = append(st.grants, g)
@@ -240,22 +335,35 @@ func (st *state) addGrant(by string, u *user, p *project, o *org, roles []string
 
 func (st *state) addOrgMember(by string, o *org, u *user, roles []string) (details, error) {
 	if slices.ContainsFunc(o.members, func(m *member) bool { return m.user == u }) {
-		return details{}, alreadyExists("V3-DKcYh", "Errors.Member.AlreadyExists")
+		return details{}, alreadyExists("ORG-poWwe", "Errors.Org.Member.AlreadyExists")
 	}
 	m := &member{user: u, roles: slices.Clone(roles)}
-	m.details = st.push(&o.aggregate, by, "org.member.added", map[string]any{"userId": u.id, "roles": roles})
+	m.details = st.push(&o.aggregate, by, "org.member.added", object{"userId": u.id, "roles": roles})
 	o.members = append(o.members, m)
 	return m.details, nil
 }
 
 func (st *state) setMetadata(by string, u *user, key string, value []byte) details {
-	d := st.push(&u.aggregate, by, "user.metadata.set", map[string]any{"key": key, "value": value})
-	if i := slices.IndexFunc(u.metadata, func(m metadata) bool { return m.key == key }); i >= 0 {
+	d := st.push(&u.aggregate, by, "user.metadata.set", object{"key": key, "value": value})
+	if i := u.metadataIndex(key); i >= 0 {
 		d.created = u.metadata[i].details.created
 		u.metadata[i] = metadata{aggregateView{d}, key, value}
 		return d
 	}
 	u.metadata = append(u.metadata, metadata{aggregateView{d}, key, value})
+	return d
+}
+
+func (st *state) removeMetadata(by string, u *user, key string) details {
+	i := u.metadataIndex(key)
+	u.metadata = slices.Delete(u.metadata, i, i+1)
+	return st.push(&u.aggregate, by, "user.metadata.removed", object{"key": key})
+}
+
+// pushApp records a change of an application, on the project that owns it.
+func (st *state) pushApp(by string, a *app, event string, payload any) details {
+	d := st.push(&a.project.aggregate, by, event, payload)
+	a.details.changed, a.details.seq = d.changed, d.seq
 	return d
 }
 

@@ -1,13 +1,29 @@
 package zitadeltest
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
-var managementRoutes = []route{
+var orgRoutes = []route{
+	{"GET /management/v1/healthz", "", func(*call) (any, error) { return object{}, nil }},
+	{"GET /auth/v1/healthz", "", func(*call) (any, error) { return object{}, nil }},
+	{"GET /auth/v1/users/me", authenticated, (*call).myUser},
+	{"GET /management/v1/iam", authenticated, (*call).iam},
 	{"GET /management/v1/orgs/me", "org.read", (*call).myOrg},
+	{"POST /management/v1/orgs", "org.create", (*call).createOrg},
+	{"POST /management/v1/orgs/me/_deactivate", "org.write", (*call).deactivateOrg},
+	{"POST /management/v1/orgs/me/_reactivate", "org.write", (*call).reactivateOrg},
+	{"DELETE /management/v1/orgs/me", "org.delete", (*call).deleteOrg},
+	{"POST /management/v1/orgs/me/members", "org.member.write", (*call).createMember},
+	{"POST /management/v1/orgs/me/members/_search", "org.member.read", (*call).searchMembers},
+	{"PUT /management/v1/orgs/me/members/{user}", "org.member.write", (*call).changeMember},
+	{"DELETE /management/v1/orgs/me/members/{user}", "org.member.delete", (*call).deleteMember},
 }
 
-var authRoutes = []route{
-	{"GET /auth/v1/users/me", authenticated, (*call).myUser},
+func (c *call) iam() (any, error) {
+	first := c.orgs[0].id
+	return object{"globalOrgId": first, "defaultOrgId": first, "iamProjectId": c.zitadelProject}, nil
 }
 
 func (c *call) myOrg() (any, error) { return object{"org": orgObject(c.org)}, nil }
@@ -22,25 +38,130 @@ func orgObject(o *org) object {
 	}
 }
 
-func (c *call) myUser() (any, error) { return object{"user": userObject(c.user)}, nil }
-
-func userObject(u *user) object {
-	machine := object{"name": u.name}
-	if u.description != "" {
-		machine["description"] = u.description
+func (c *call) createOrg() (any, error) {
+	m := c.message("AddOrgRequest")
+	name := m.text("name")
+	m.length("Name", name, 1, 200)
+	if m.err != nil {
+		return nil, m.err
 	}
-	if u.secret != "" {
-		machine["hasSecret"] = true
+	o, err := c.addOrg(c.user.id, name)
+	if err != nil {
+		return nil, err
 	}
-	if u.jwt {
-		machine["accessTokenType"] = "ACCESS_TOKEN_TYPE_JWT"
+	if _, err := c.addOrgMember(c.user.id, o, c.user, []string{"ORG_OWNER"}); err != nil {
+		return nil, err
 	}
-	return object{
-		"id": u.id, "details": u.aggregateView.details.full(), "state": string(u.state), "userName": u.userName,
-		"loginNames": []string{u.userName}, "preferredLoginName": u.userName, "machine": machine,
-	}
+	return object{"id": o.id, "details": o.aggregate.details.made()}, nil
 }
 
+func (c *call) deactivateOrg() (any, error) {
+	if !c.org.active {
+		return nil, failedPrecondition("EVENT-Dbs2g", "Errors.Org.AlreadyDeactivated")
+	}
+	return c.setOrgActive(false, "org.deactivated")
+}
+
+func (c *call) reactivateOrg() (any, error) {
+	if c.org.active {
+		return nil, failedPrecondition("EVENT-bfnrh", "Errors.Org.AlreadyActive")
+	}
+	return c.setOrgActive(true, "org.reactivated")
+}
+
+func (c *call) setOrgActive(active bool, event string) (any, error) {
+	c.org.active = active
+	return object{"details": c.push(&c.org.aggregate, c.user.id, event, nil).change()}, nil
+}
+
+func (c *call) deleteOrg() (any, error) {
+	if c.org == c.orgs[0] {
+		return nil, failedPrecondition("COMMA-wG9p1", "Errors.Org.DefaultOrgNotDeletable")
+	}
+	return object{"details": c.removeOrg(c.user.id, c.org).change()}, nil
+}
+
+func (c *call) createMember() (any, error) {
+	m := c.message("AddOrgMemberRequest")
+	id, roles := m.text("userId"), m.texts("roles")
+	m.length("UserId", id, 1, 200)
+	if m.err != nil {
+		return nil, m.err
+	}
+	if len(roles) == 0 {
+		return nil, invalidArgument("V2-PfYhb", "Errors.Invalid.Argument")
+	}
+	if checkOrgRoles(roles) != nil {
+		return nil, invalidArgument("Org-4N8es", "Errors.Org.MemberInvalid")
+	}
+	u := c.state.user(id)
+	if u == nil {
+		return nil, failedPrecondition("ORG-GoXOn", "Errors.User.NotFound")
+	}
+	d, err := c.addOrgMember(c.user.id, c.org, u, roles)
+	if err != nil {
+		return nil, err
+	}
+	return object{"details": d.made()}, nil
+}
+
+func (c *call) changeMember() (any, error) {
+	m := c.message("UpdateOrgMemberRequest")
+	roles := m.texts("roles")
+	if m.err != nil {
+		return nil, m.err
+	}
+	if len(roles) == 0 {
+		return nil, invalidArgument("Org-LiaZi", "Errors.Org.MemberInvalid")
+	}
+	if checkOrgRoles(roles) != nil {
+		return nil, invalidArgument("IAM-m9fG8", "Errors.Org.MemberInvalid")
+	}
+	who, err := c.member()
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(who.roles, roles) {
+		return nil, failedPrecondition("Org-LiaZi", "Errors.Org.Member.RolesNotChanged")
+	}
+	who.roles = roles
+	d := c.push(&c.org.aggregate, c.user.id, "org.member.changed", object{"userId": who.user.id, "roles": roles})
+	who.details.changed, who.details.seq = d.changed, d.seq
+	return object{"details": d.change()}, nil
+}
+
+func (c *call) deleteMember() (any, error) {
+	who, err := c.member()
+	if err != nil {
+		return nil, err
+	}
+	c.org.members = remove(c.org.members, who)
+	return object{"details": c.push(&c.org.aggregate, c.user.id, "org.member.removed", object{"userId": who.user.id}).change()}, nil
+}
+
+func (c *call) member() (*member, error) {
+	id := c.r.PathValue("user")
+	who := find(c.org.members, func(m *member) bool { return m.user.id == id })
+	if who == nil {
+		return nil, notFound("Org-D8JxR", "Errors.NotFound")
+	}
+	return who, nil
+}
+
+func (c *call) searchMembers() (any, error) {
+	return searchV1(c, "ListOrgMembersRequest", c.org.members, matchers[*member]{
+		"userIdQuery": func(q *message, m *member) bool { return m.user.id == q.text("userId") },
+	}, func(m *member) object {
+		return object{
+			"userId": m.user.id, "details": m.details.full(), "roles": m.roles, "preferredLoginName": m.user.userName,
+			"displayName": m.user.name, "userType": "TYPE_MACHINE", "userResourceOwner": m.user.org.id,
+		}
+	})
+}
+
+func (c *call) myUser() (any, error) { return object{"user": userObject(c.user)}, nil }
+
+// full is what reading something tells of its changes.
 func (d details) full() object {
 	o := d.made()
 	o["changeDate"] = timestamp(d.changed)
@@ -52,7 +173,7 @@ func (d details) made() object {
 	return object{"sequence": strconv.FormatUint(d.seq, 10), "creationDate": timestamp(d.created), "resourceOwner": d.owner}
 }
 
-// changedDetails is what changing something answers.
+// change is what changing something answers.
 func (d details) change() object {
 	return object{"sequence": strconv.FormatUint(d.seq, 10), "changeDate": timestamp(d.changed), "resourceOwner": d.owner}
 }

@@ -8,14 +8,27 @@ import (
 
 // permit asks whether the caller's memberships on the organisation called for, or the instance, include a permission.
 func (c *call) permit(perm string) error {
-	roles := c.memberRoles(c.user, c.org)
+	return c.permitOn(c.org, perm, "AUTH-5mWD2")
+}
+
+// permitSelf lets a user do something to itself, and to others with a permission on their organisation. It is the rule of the v2 user
+// service.
+func (c *call) permitSelf(u *user, perm string) error {
+	if u == c.user {
+		return nil
+	}
+	return c.permitOn(u.org, perm, "AUTH-AWfge")
+}
+
+func (c *call) permitOn(o *org, perm, id string) error {
+	roles := c.memberRoles(c.user, o)
 	if len(roles) == 0 {
 		return notFound("AUTHZ-cdgFk", "membership not found")
 	}
 	if slices.ContainsFunc(roles, func(role string) bool { return roleAllows(role, perm) }) {
 		return nil
 	}
-	return permissionDenied("AUTH-5mWD2", "No matching permissions found")
+	return permissionDenied(id, "No matching permissions found")
 }
 
 func (st *state) memberRoles(u *user, o *org) []string {
@@ -31,15 +44,52 @@ func (st *state) memberRoles(u *user, o *org) []string {
 }
 
 func roleAllows(role, perm string) bool {
-	return role == "IAM_OWNER" || role == "ORG_OWNER"
+	return slices.Contains(strings.Fields(rolePermissions[role]), perm)
 }
 
-var knownRoles = []string{"IAM_OWNER", "ORG_OWNER", "ORG_USER_MANAGER", "ORG_OWNER_VIEWER"}
+// rolePermissions is ZITADEL's default mapping, cut to the permissions that the calls of this server ask for.
+var rolePermissions = map[string]string{
+	"IAM_OWNER": "iam.read org.read org.create org.write org.delete org.member.read org.member.write org.member.delete" +
+		" user.read user.write user.delete user.grant.read user.grant.write user.grant.delete" +
+		" project.read project.create project.write project.delete project.role.read project.role.write project.role.delete" +
+		" project.app.read project.app.write project.app.delete" +
+		" action.target.read action.target.write action.target.delete action.execution.read action.execution.write",
+	"IAM_OWNER_VIEWER": "iam.read org.read org.member.read user.read user.grant.read project.read project.role.read" +
+		" project.app.read action.target.read action.execution.read",
+	"IAM_ORG_MANAGER": "org.read org.create org.write org.delete org.member.read org.member.write org.member.delete" +
+		" user.read user.write user.delete user.grant.read user.grant.write user.grant.delete" +
+		" project.read project.create project.write project.delete project.role.read project.role.write project.role.delete" +
+		" project.app.read project.app.write project.app.delete",
+	"IAM_USER_MANAGER": "org.read org.member.read org.member.delete user.read user.write user.delete" +
+		" user.grant.read user.grant.write user.grant.delete project.read project.role.read project.app.read",
+	"IAM_ADMIN_IMPERSONATOR":    "",
+	"IAM_END_USER_IMPERSONATOR": "",
+	"IAM_LOGIN_CLIENT": "iam.read org.read org.member.read org.member.write user.read user.write user.grant.read user.grant.write" +
+		" project.read project.role.read project.app.read",
+	"ORG_OWNER": "org.read org.write org.delete org.member.read org.member.write org.member.delete" +
+		" user.read user.write user.delete user.grant.read user.grant.write user.grant.delete" +
+		" project.read project.create project.write project.delete project.role.read project.role.write project.role.delete" +
+		" project.app.read project.app.write",
+	"ORG_USER_MANAGER": "org.read user.read user.write user.delete user.grant.read user.grant.write user.grant.delete" +
+		" project.read project.role.read",
+	"ORG_OWNER_VIEWER":           "org.read org.member.read user.read user.grant.read project.read project.role.read project.app.read",
+	"ORG_SETTINGS_MANAGER":       "org.read org.write org.member.read",
+	"ORG_USER_PERMISSION_EDITOR": "org.read org.member.read user.read user.grant.read user.grant.write user.grant.delete project.read project.role.read project.app.read",
+	"ORG_PROJECT_PERMISSION_EDITOR": "org.read org.member.read user.read user.grant.read user.grant.write user.grant.delete" +
+		" project.read project.role.read project.app.read",
+	"ORG_PROJECT_CREATOR":       "project.read project.create",
+	"ORG_ADMIN_IMPERSONATOR":    "",
+	"ORG_END_USER_IMPERSONATOR": "",
+	"ORG_USER_SELF_MANAGER":     "",
+	"SELF_MANAGEMENT_GLOBAL":    "",
+}
 
-func checkRoles(prefix string, roles []string) error {
+// checkOrgRoles accepts the roles that a member of an organisation may have.
+func checkOrgRoles(roles []string) error {
 	for _, role := range roles {
-		if !strings.HasPrefix(role, prefix) || !slices.Contains(knownRoles, role) {
-			return fmt.Errorf("ZITADEL knows no role %q", role)
+		_, known := rolePermissions[role]
+		if !known || !strings.HasPrefix(role, "ORG_") && role != "SELF_MANAGEMENT_GLOBAL" {
+			return fmt.Errorf("ZITADEL knows no role %q of an organisation", role)
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ type call struct {
 // route is a method of the REST APIs.
 type route struct {
 	pattern string // as http.ServeMux takes it
-	perm    string // what the caller needs on the organisation; authenticated: nothing
+	perm    string // what the caller needs on the organisation; authenticated: only a token; empty: not even that
 	answer  func(*call) (any, error)
 }
 
@@ -33,7 +33,10 @@ type object = map[string]any
 
 func (s *Server) rest() http.Handler {
 	mux := http.NewServeMux()
-	for _, routes := range [][]route{managementRoutes, authRoutes} {
+	for _, routes := range [][]route{
+		orgRoutes, userRoutes, credentialRoutes, metadataRoutes, grantRoutes, projectRoutes, appRoutes,
+		userV2Routes, credentialV2Routes, actionRoutes,
+	} {
 		for _, rt := range routes {
 			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, rt) })
 		}
@@ -66,7 +69,7 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
 		setNoStore(w.Header())
 	}
 	if s.faults.blocked.Load() {
-		writeError(w, &apiError{codeResourceExhausted, "QUOTA-vmncwe", "Your ZITADEL instance is blocked."})
+		writeError(w, &apiError{codeResourceExhausted, "LIMITS-molsj", "Errors.Limits.Instance.Blocked"})
 		return
 	}
 	s.mu.Lock()
@@ -76,21 +79,34 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
 		writeError(w, err)
 		return
 	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer)
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body) // the caller went away
 }
 
 func (s *Server) answerREST(r *http.Request, rt route, body json.RawMessage) (any, error) {
 	c := &call{Server: s, r: r, body: body}
-	if err := c.authenticate(); err != nil {
-		return nil, err
+	if rt.perm != "" {
+		if err := c.authenticate(); err != nil {
+			return nil, err
+		}
 	}
-	if rt.perm != authenticated {
+	if rt.perm != "" && rt.perm != authenticated {
 		if err := c.permit(rt.perm); err != nil {
 			return nil, err
 		}
 	}
-	return rt.answer(c)
+	answer, err := rt.answer(c)
+	if api := new(apiError); errors.As(err, &api) && english[api.msg] != "" {
+		err = &apiError{api.code, api.id, english[api.msg]} // refusals above are told untranslated
+	}
+	return answer, err
 }
 
 // authenticate takes the scheme as exactly "Bearer ". ZITADEL's APIs ask for their own project in the audience, except of personal
@@ -144,9 +160,7 @@ func writeError(w http.ResponseWriter, err error) {
 	if api.code == codeUnauthenticated {
 		w.Header().Set("Www-Authenticate", api.Error())
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(api.status())
-	_ = json.NewEncoder(w).Encode(body)
+	writeJSON(w, api.status(), body)
 }
 
 // timestamp writes a time as protobuf's JSON does: with 0, 3, 6 or 9 digits after the second.

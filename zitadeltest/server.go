@@ -123,7 +123,11 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.issuer = "http://" + listener.Addr().String()
 	}
-	s.hooks.init(cfg.Webhooks)
+	webhooks := cfg.Webhooks
+	if webhooks == nil {
+		webhooks = &http.Transport{IdleConnTimeout: 90 * time.Second}
+	}
+	s.hooks.init(webhooks, s.Now)
 	s.faults.init()
 	s.state.init(s)
 

@@ -69,9 +69,11 @@ func (s *Server) ProjectID() string {
 
 // AddOrg makes a further organisation.
 func (s *Server) AddOrg(name string) *Org {
+	s.helper()()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := s.addOrg(s.admin.id, name)
+	o, err := s.addOrg(s.admin.id, name)
+	s.must(err)
 	return &Org{ID: o.id, Name: o.name, Domain: o.domain}
 }
 
@@ -81,7 +83,7 @@ func (s *Server) AddProject(name string, roles ...string) *Project {
 	s.helper()()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := s.addProject(s.admin.id, s.orgs[0], name)
+	p, err := s.addProject(s.admin.id, s.orgs[0], projectSettings{name: name})
 	for _, key := range roles {
 		if err == nil {
 			_, err = s.addRole(s.admin.id, p, key, key, "")
@@ -169,10 +171,10 @@ func (s *Server) AddServiceUser(name string, opts ...UserOption) *User {
 	if in == nil {
 		s.must(fmt.Errorf("AddServiceUser(%q): InOrg names an organisation of another server", name))
 	}
-	u, err := s.addUser(s.admin.id, in, name, name, "", o.jwt)
+	u, err := s.addUser(s.admin.id, in, newUser{userName: name, name: name, jwt: o.jwt})
 	s.must(err)
 	if len(o.orgRoles) > 0 {
-		s.must(checkRoles("ORG_", o.orgRoles))
+		s.must(checkOrgRoles(o.orgRoles))
 		_, err := s.addOrgMember(s.admin.id, in, u, o.orgRoles)
 		s.must(err)
 	}

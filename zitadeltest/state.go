@@ -23,6 +23,9 @@ type state struct {
 	tokens   map[string]*accessToken
 	pats     map[string]*pat
 
+	targets    []*target
+	executions []*execution
+
 	signing     []signingKey // the last one signs
 	signingMade int
 	machineMade int
@@ -40,6 +43,8 @@ type details struct {
 // aggregateView is the change that an object of an aggregate last saw.
 type aggregateView struct{ details details }
 
+func (v *aggregateView) shown() details { return v.details }
+
 // aggregate is what events are recorded on.
 type aggregate struct {
 	id, kind, version string
@@ -51,22 +56,24 @@ type org struct {
 	name, domain string
 	active       bool
 	members      []*member
-	metadata     []metadata
 }
 
 type project struct {
 	aggregate
 	aggregateView
+	projectSettings
+	org    *org
+	active bool
+	roles  []*role
+	apps   []*app
+}
+
+type projectSettings struct {
 	name          string
-	org           *org
-	active        bool
 	roleAssertion bool
 	roleCheck     bool
 	projectCheck  bool
 	labeling      string
-	roles         []*role
-	apps          []*app
-	members       []*member
 }
 
 type role struct {
@@ -119,7 +126,7 @@ type metadata struct {
 	value []byte
 }
 
-// member is a user's administrative roles on an organisation, a project or the instance.
+// member is a user's administrative roles on an organisation or the instance.
 type member struct {
 	aggregateView
 	user  *user
@@ -156,8 +163,8 @@ func (st *state) init(s *Server) {
 		st.addSigningKey()
 	}
 
-	owner := st.addOrg("", "ZITADEL")
-	admin, _ := st.addUser("", owner, "zitadel-admin-sa", "Admin", "", false)
+	first, _ := st.addOrg("", "ZITADEL")
+	admin, _ := st.addUser("", first, newUser{userName: "zitadel-admin-sa", name: "Admin"})
 	st.admin = admin
 	st.members = append(st.members, &member{user: admin, roles: []string{"IAM_OWNER"}})
 	_, st.adminPAT = st.addPAT("", admin, noExpiry)
@@ -208,6 +215,18 @@ func (st *state) grant(id string) *grant {
 
 func (p *project) app(id string) *app {
 	return find(p.apps, func(a *app) bool { return a.id == id })
+}
+
+func (p *project) appNamed(name string) bool {
+	return slices.ContainsFunc(p.apps, func(a *app) bool { return a.name == name })
+}
+
+func (st *state) projectNamed(o *org, name string) bool {
+	return slices.ContainsFunc(st.projects, func(p *project) bool { return p.org == o && p.name == name })
+}
+
+func (u *user) metadataIndex(key string) int {
+	return slices.IndexFunc(u.metadata, func(m metadata) bool { return m.key == key })
 }
 
 func (p *project) role(key string) *role {

@@ -1,0 +1,282 @@
+package zitadeltest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// message reads a protobuf message from JSON as ZITADEL's gateway does: unknown fields are ignored, names may be written in camel or
+// snake case, and what has the wrong type is told with its place. The first mistake is kept in err; later reads give zero values.
+type message struct {
+	name   string // as validation errors call it, like AddMachineUserRequest
+	fields map[string]field
+	err    error
+}
+
+type field struct {
+	raw json.RawMessage
+	at  string // where, like "line 1:14"
+}
+
+func (c *call) message(name string) *message { return newMessage(name, c.body) }
+
+func newMessage(name string, body json.RawMessage) *message {
+	m := &message{name: name, fields: map[string]field{}}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if open, _ := dec.Token(); open != json.Delim('{') {
+		m.err = invalidArgument("", fmt.Sprintf("proto: syntax error (line 1:1): unexpected token %s", token(body)))
+		return m
+	}
+	for dec.More() {
+		key, _ := dec.Token()
+		start := int(dec.InputOffset())
+		for start < len(body) && bytes.IndexByte([]byte(" \t\r\n:"), body[start]) >= 0 {
+			start++
+		}
+		var raw json.RawMessage
+		if dec.Decode(&raw) != nil {
+			return m // cannot be: the body was parsed before
+		}
+		name, _ := key.(string)
+		m.fields[camel(name)] = field{raw, place(body, start)}
+	}
+	return m
+}
+
+func place(body []byte, offset int) string {
+	before := body[:offset]
+	line := bytes.Count(before, []byte("\n")) + 1
+	return fmt.Sprintf("line %d:%d", line, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1)
+}
+
+// token is what stands at the beginning of a value.
+func token(raw []byte) string {
+	switch {
+	case len(raw) == 0:
+		return ""
+	case raw[0] == '{' || raw[0] == '[':
+		return string(raw[:1])
+	}
+	return string(raw)
+}
+
+func camel(name string) string {
+	head, tail, more := strings.Cut(name, "_")
+	for more {
+		var part string
+		if part, tail, more = strings.Cut(tail, "_"); part != "" {
+			head += strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return head
+}
+
+// get finds a field that is there and not null.
+func (m *message) get(name string) (field, bool) {
+	f, ok := m.fields[name]
+	return f, ok && m.err == nil && string(f.raw) != "null"
+}
+
+func (m *message) has(name string) bool { _, ok := m.get(name); return ok }
+
+func (m *message) wrong(kind, name string, f field) {
+	m.err = invalidArgument("", fmt.Sprintf("proto: (%s): invalid value for %s field %s: %s", f.at, kind, name, token(f.raw)))
+}
+
+func (m *message) text(name string) string {
+	f, ok := m.get(name)
+	if !ok {
+		return ""
+	}
+	var s string
+	if json.Unmarshal(f.raw, &s) != nil {
+		m.wrong("string", name, f)
+	}
+	return s
+}
+
+func (m *message) flag(name string) bool {
+	f, ok := m.get(name)
+	if !ok {
+		return false
+	}
+	var b bool
+	if json.Unmarshal(f.raw, &b) != nil {
+		m.wrong("bool", name, f)
+	}
+	return b
+}
+
+// number takes a number or, as protobuf writes 64-bit ones, a string of digits.
+func (m *message) number(name, kind string) int {
+	f, ok := m.get(name)
+	if !ok {
+		return 0
+	}
+	var n int
+	if json.Unmarshal(bytes.Trim(f.raw, `"`), &n) != nil || n < 0 {
+		m.wrong(kind, name, f)
+		return 0
+	}
+	return n
+}
+
+// bytes takes base64, standard or for URLs, padded or not.
+func (m *message) bytes(name string) []byte {
+	f, ok := m.get(name)
+	if !ok {
+		return nil
+	}
+	var s string
+	if json.Unmarshal(f.raw, &s) == nil {
+		s = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(s), "=")
+		if b, err := base64.RawStdEncoding.DecodeString(s); err == nil {
+			return b
+		}
+	}
+	m.wrong("bytes", name, f)
+	return nil
+}
+
+func (m *message) time(name string) time.Time {
+	f, ok := m.get(name)
+	if !ok {
+		return time.Time{}
+	}
+	var t time.Time
+	if json.Unmarshal(f.raw, &t) != nil {
+		m.err = invalidArgument("", fmt.Sprintf("proto: (%s): invalid google.protobuf.Timestamp value %s", f.at, token(f.raw)))
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func (m *message) duration(name string) time.Duration {
+	f, ok := m.get(name)
+	if !ok {
+		return 0
+	}
+	var s string
+	d, err := time.Duration(0), json.Unmarshal(f.raw, &s)
+	if err == nil && strings.HasSuffix(s, "s") {
+		d, err = time.ParseDuration(s)
+	}
+	if err != nil || d == 0 && s != "0s" {
+		m.err = invalidArgument("", fmt.Sprintf("proto: (%s): invalid google.protobuf.Duration value %s", f.at, token(f.raw)))
+	}
+	return d
+}
+
+// enum takes a name or its number and returns the name. The first name is the zero value. A number out of range is kept as it is:
+// validation refuses it.
+func (m *message) enum(name string, values ...string) string {
+	f, ok := m.get(name)
+	if !ok {
+		return values[0]
+	}
+	var n int
+	if json.Unmarshal(f.raw, &n) == nil {
+		if n < 0 || n >= len(values) {
+			m.invalid(title(name), "value must be one of the defined enum values")
+			return values[0]
+		}
+		return values[n]
+	}
+	var s string
+	if json.Unmarshal(f.raw, &s) != nil || !slices.Contains(values, s) {
+		m.wrong("enum", name, f)
+		return values[0]
+	}
+	return s
+}
+
+func (m *message) texts(name string) []string {
+	var out []string
+	for i, f := range m.list(name) {
+		var s string
+		if json.Unmarshal(f.raw, &s) != nil {
+			m.wrong("string", name, f)
+			return nil
+		}
+		out = append(out, s)
+		_ = i
+	}
+	return out
+}
+
+// messages reads a repeated field of messages.
+func (m *message) messages(name string) []*message {
+	var out []*message
+	for _, f := range m.list(name) {
+		sub := newMessage(m.name, f.raw)
+		if sub.err != nil {
+			m.err = sub.err
+			return nil
+		}
+		out = append(out, sub)
+	}
+	return out
+}
+
+// sub reads a field that is a message; without it the message is empty.
+func (m *message) sub(name string) *message {
+	f, ok := m.get(name)
+	if !ok {
+		return &message{name: m.name, err: m.err}
+	}
+	s := newMessage(m.name, f.raw)
+	if s.err != nil {
+		m.err = s.err
+	}
+	return s
+}
+
+func (m *message) list(name string) []field {
+	f, ok := m.get(name)
+	if !ok {
+		return nil
+	}
+	var raws []json.RawMessage
+	if json.Unmarshal(f.raw, &raws) != nil {
+		m.err = invalidArgument("", fmt.Sprintf("proto: syntax error (%s): unexpected token %s", f.at, token(f.raw)))
+		return nil
+	}
+	out := make([]field, len(raws))
+	for i, raw := range raws {
+		out[i] = field{raw, f.at}
+	}
+	return out
+}
+
+// invalid tells a broken rule of the message, in the words of protoc-gen-validate.
+func (m *message) invalid(field, reason string) {
+	if m.err == nil {
+		m.err = invalidArgument("", fmt.Sprintf("invalid %s.%s: %s", m.name, field, reason))
+	}
+}
+
+// length asks for a text of so many characters.
+func (m *message) length(field, value string, least, most int) {
+	if n := utf8.RuneCountInString(value); n < least || n > most {
+		if least == 0 {
+			m.invalid(field, fmt.Sprintf("value length must be at most %d runes", most))
+			return
+		}
+		m.invalid(field, fmt.Sprintf("value length must be between %d and %d runes, inclusive", least, most))
+	}
+}
+
+// required asks for a field.
+func (m *message) required(name string) {
+	if !m.has(name) {
+		m.invalid(title(name), "value is required")
+	}
+}
+
+func title(name string) string { return strings.ToUpper(name[:1]) + name[1:] }

@@ -1,0 +1,142 @@
+package zitadeltest
+
+import (
+	"fmt"
+	"slices"
+)
+
+var metadataRoutes = []route{
+	{"POST /management/v1/users/{user}/metadata/{key}", "user.write", (*call).setMetadataEntry},
+	{"POST /management/v1/users/{user}/metadata/_bulk", "user.write", (*call).setMetadataEntries},
+	{"POST /management/v1/users/{user}/metadata/_search", "user.read", (*call).searchMetadata},
+	{"GET /management/v1/users/{user}/metadata/{key}", "user.read", (*call).readMetadata},
+	{"DELETE /management/v1/users/{user}/metadata/{key}", "user.write", (*call).deleteMetadata},
+	{"DELETE /management/v1/users/{user}/metadata/_bulk", "user.write", (*call).deleteMetadataEntries},
+}
+
+const metadataValueMax = 500_000
+
+// metadataValue reads the value of an entry. ZITADEL refuses an empty one.
+func metadataValue(m *message) []byte {
+	value := m.bytes("value")
+	if len(value) < 1 || len(value) > metadataValueMax {
+		m.invalid("Value", fmt.Sprintf("value length must be between 1 and %d bytes, inclusive", metadataValueMax))
+	}
+	return value
+}
+
+func (c *call) setMetadataEntry() (any, error) {
+	m := c.message("SetUserMetadataRequest")
+	key := c.r.PathValue("key")
+	m.length("Key", key, 1, 200)
+	value := metadataValue(m)
+	if m.err != nil {
+		return nil, m.err
+	}
+	u := c.orgUser()
+	if u == nil {
+		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+	}
+	d := c.setMetadata(c.user.id, u, key, value)
+	return object{"id": u.id, "details": d.change()}, nil
+}
+
+type entry struct {
+	key   string
+	value []byte
+}
+
+func readEntries(m *message, item string) ([]entry, error) {
+	var entries []entry
+	for _, sub := range m.messages("metadata") {
+		sub.name = item
+		e := entry{key: sub.text("key")}
+		sub.length("Key", e.key, 1, 200)
+		e.value = metadataValue(sub)
+		if sub.err != nil {
+			return nil, sub.err
+		}
+		entries = append(entries, e)
+	}
+	return entries, m.err
+}
+
+func (c *call) setMetadataEntries() (any, error) {
+	m := c.message("BulkSetUserMetadataRequest")
+	entries, err := readEntries(m, "BulkSetUserMetadataRequest_Metadata")
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
+	}
+	u := c.orgUser()
+	if u == nil {
+		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+	}
+	var d details
+	for _, e := range entries {
+		d = c.setMetadata(c.user.id, u, e.key, e.value)
+	}
+	return object{"details": d.change()}, nil
+}
+
+func (c *call) searchMetadata() (any, error) {
+	var all []metadata
+	if u := c.orgUser(); u != nil {
+		all = u.metadata
+	}
+	return searchV1(c, "ListUserMetadataRequest", all, metadataMatchers, metadataObject)
+}
+
+var metadataMatchers = matchers[metadata]{
+	"keyQuery":  func(q *message, e metadata) bool { return textMatches(q, e.key, "key") },
+	"keyFilter": func(q *message, e metadata) bool { return textMatches(q, e.key, "key") },
+}
+
+func metadataObject(e metadata) object {
+	return object{"details": e.details.full(), "key": e.key, "value": e.value}
+}
+
+func (c *call) readMetadata() (any, error) {
+	if u := c.orgUser(); u != nil {
+		if i := u.metadataIndex(c.r.PathValue("key")); i >= 0 {
+			return object{"metadata": metadataObject(u.metadata[i])}, nil
+		}
+	}
+	return nil, notFound("QUERY-Rfh32", "Errors.Metadata.NotFound")
+}
+
+func (c *call) deleteMetadata() (any, error) {
+	u := c.orgUser()
+	if u == nil {
+		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+	}
+	if u.metadataIndex(c.r.PathValue("key")) < 0 {
+		return nil, notFound("META-ncnw3", "Errors.Metadata.NotFound")
+	}
+	return object{"details": c.removeMetadata(c.user.id, u, c.r.PathValue("key")).change()}, nil
+}
+
+func (c *call) deleteMetadataEntries() (any, error) {
+	m := c.message("BulkRemoveUserMetadataRequest")
+	keys := m.texts("keys")
+	if m.err != nil {
+		return nil, m.err
+	}
+	if len(keys) == 0 {
+		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
+	}
+	u := c.orgUser()
+	if u == nil {
+		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+	}
+	if slices.ContainsFunc(keys, func(key string) bool { return u.metadataIndex(key) < 0 }) {
+		return nil, notFound("META-2nnds", "Errors.Metadata.KeyNotExisting")
+	}
+	var d details
+	for _, key := range keys {
+		d = c.removeMetadata(c.user.id, u, key)
+	}
+	return object{"details": d.change()}, nil
+}

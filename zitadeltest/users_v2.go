@@ -1,0 +1,216 @@
+package zitadeltest
+
+import (
+	"slices"
+	"strconv"
+)
+
+var userV2Routes = []route{
+	{"POST /v2/users/new", authenticated, (*call).createUserV2},
+	{"PATCH /v2/users/{user}", authenticated, (*call).changeUserV2},
+	{"GET /v2/users/{user}", authenticated, (*call).readUserV2},
+	{"POST /v2/users", authenticated, (*call).searchUsersV2},
+	{"DELETE /v2/users/{user}", authenticated, (*call).deleteUserV2},
+	{"POST /v2/users/{user}/lock", authenticated, lockUser.v2},
+	{"POST /v2/users/{user}/unlock", authenticated, unlockUser.v2},
+	{"POST /v2/users/{user}/deactivate", authenticated, deactivateUser.v2},
+	{"POST /v2/users/{user}/reactivate", authenticated, reactivateUser.v2},
+	{"POST /v2/users/{user}/metadata", authenticated, (*call).setMetadataV2},
+	{"POST /v2/users/{user}/metadata/search", authenticated, (*call).searchMetadataV2},
+	{"DELETE /v2/users/{user}/metadata", authenticated, (*call).deleteMetadataV2},
+}
+
+func (c *call) pathUser() *user { return c.state.user(c.r.PathValue("user")) }
+
+func (c *call) createUserV2() (any, error) {
+	m := c.message("CreateUserRequest")
+	orgID, userName, id := m.text("organizationId"), m.text("username"), m.text("userId")
+	machine := m.sub("machine")
+	name, description, jwt := machine.text("name"), machine.text("description"), accessTokenType(machine)
+	m.length("OrganizationId", orgID, 1, 200)
+	switch {
+	case m.has("human"):
+		return nil, &apiError{codeUnimplemented, "", "zitadeltest has service users only: send \"machine\" instead of \"human\""}
+	case !m.has("machine"):
+		m.invalid("UserType", "value is required")
+	}
+	machine.name = "CreateUserRequest_Machine"
+	machine.length("Name", name, 1, 200)
+	machine.length("Description", description, 0, 500)
+	for _, err := range []error{m.err, machine.err} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	o := c.state.org(orgID)
+	if o == nil {
+		return nil, failedPrecondition("COMMAND-QXPGs", "Errors.Org.NotFound")
+	}
+	if err := c.permitOn(o, "user.write", "AUTH-AWfge"); err != nil {
+		return nil, err
+	}
+	if id == "" {
+		id = newID()
+	}
+	if userName == "" {
+		userName = id
+	}
+	u, err := c.addUser(c.user.id, o, newUser{id: id, userName: userName, name: name, description: description, jwt: jwt})
+	if err != nil {
+		return nil, err
+	}
+	return object{"id": u.id, "creationDate": timestamp(u.shown().created)}, nil
+}
+
+func (c *call) changeUserV2() (any, error) {
+	m := c.message("UpdateUserRequest")
+	machine := m.sub("machine")
+	if m.err != nil {
+		return nil, m.err
+	}
+	u := c.pathUser()
+	if u == nil {
+		return nil, notFound("COMMAND-ugjs0upun6", "Errors.User.NotFound")
+	}
+	if err := c.permitSelf(u, "user.write"); err != nil {
+		return nil, err
+	}
+	name, description, jwt := u.name, u.description, u.jwt
+	if machine.has("name") {
+		name = machine.text("name")
+	}
+	if machine.has("description") {
+		description = machine.text("description")
+	}
+	if machine.has("accessTokenType") {
+		jwt = accessTokenType(machine)
+	}
+	if machine.err != nil {
+		return nil, machine.err
+	}
+	d, _ := c.changeUser(c.user.id, u, name, description, jwt)
+	if newName := m.text("username"); newName != "" && newName != u.userName {
+		if c.userByLogin(newName) != nil {
+			return nil, alreadyExists("V3-DKcYh", "Errors.User.AlreadyExists")
+		}
+		u.userName = newName
+		d = u.change(&c.state, c.user.id, "user.username.changed", object{"userName": newName})
+	}
+	return object{"changeDate": timestamp(d.changed)}, m.err
+}
+
+func (c *call) readUserV2() (any, error) {
+	u := c.pathUser()
+	if u == nil {
+		return nil, notFound("QUERY-Dfbg2", "Errors.User.NotFound")
+	}
+	if err := c.permitSelf(u, "user.read"); err != nil {
+		return nil, err
+	}
+	return object{"details": u.shown().full(), "user": userV2Object(u)}, nil
+}
+
+func userV2Object(u *user) object {
+	return object{
+		"userId": u.id, "details": u.shown().full(), "state": string(u.state), "username": u.userName,
+		"loginNames": []string{u.userName}, "preferredLoginName": u.userName, "machine": machineObject(u),
+	}
+}
+
+// searchUsersV2 shows those the caller may read.
+func (c *call) searchUsersV2() (any, error) {
+	m := c.message("ListUsersRequest")
+	p, err := readPaging(m.sub("query"))
+	if err != nil {
+		return nil, err
+	}
+	queries := m.messages("queries")
+	if m.err != nil {
+		return nil, m.err
+	}
+	mine := slices.DeleteFunc(slices.Clone(c.users), func(u *user) bool { return c.permitSelf(u, "user.read") != nil })
+	found, err := filter(queries, mine, userMatchers)
+	if err != nil {
+		return nil, err
+	}
+	details := object{"timestamp": timestamp(c.clock())}
+	if len(found) > 0 {
+		details["totalResult"] = strconv.Itoa(len(found))
+	}
+	return withResult(object{"details": details}, cut(found, p), userV2Object), nil
+}
+
+func (c *call) deleteUserV2() (any, error) {
+	u := c.pathUser()
+	if u == nil {
+		return nil, notFound("COMMAND-bd4ir1mblj", "Errors.User.NotFound")
+	}
+	if err := c.permitSelf(u, "user.delete"); err != nil {
+		return nil, err
+	}
+	return object{"details": c.removeUser(c.user.id, u).change()}, nil
+}
+
+func (c *call) setMetadataV2() (any, error) {
+	m := c.message("SetUserMetadataRequest")
+	entries, err := readEntries(m, "Metadata")
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		m.invalid("Metadata", "value must contain at least 1 item(s)")
+		return nil, m.err
+	}
+	u := c.pathUser()
+	if u == nil {
+		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+	}
+	if err := c.permitSelf(u, "user.write"); err != nil {
+		return nil, err
+	}
+	var d details
+	for _, e := range entries {
+		d = c.setMetadata(c.user.id, u, e.key, e.value)
+	}
+	return object{"setDate": timestamp(d.changed)}, nil
+}
+
+func (c *call) searchMetadataV2() (any, error) {
+	var all []metadata
+	if u := c.pathUser(); u != nil && c.permitSelf(u, "user.read") == nil {
+		all = u.metadata
+	}
+	answer, err := searchV2(c, "ListUserMetadataRequest", "filters", all, metadataMatchers, func(e metadata) object {
+		return object{
+			"key": e.key, "value": e.value,
+			"creationDate": timestamp(e.details.created), "changeDate": timestamp(e.details.changed),
+		}
+	})
+	if found, ok := answer.(object); ok && found["result"] != nil {
+		found["metadata"] = found["result"]
+		delete(found, "result")
+	}
+	return answer, err
+}
+
+func (c *call) deleteMetadataV2() (any, error) {
+	keys := c.r.URL.Query()["keys"]
+	u := c.pathUser()
+	if u == nil {
+		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+	}
+	if err := c.permitSelf(u, "user.write"); err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
+	}
+	if slices.ContainsFunc(keys, func(key string) bool { return u.metadataIndex(key) < 0 }) {
+		return nil, notFound("META-2nnds", "Errors.Metadata.KeyNotExisting")
+	}
+	var d details
+	for _, key := range keys {
+		d = c.removeMetadata(c.user.id, u, key)
+	}
+	return object{"deletionDate": timestamp(d.changed)}, nil
+}
