@@ -36,7 +36,7 @@ type keyring struct {
 
 	mu      sync.Mutex
 	flight  *flight             // the one fetch under way or about to start
-	started time.Time           // when the last fetch began
+	last    time.Time           // when the last fetch began, or if it failed, ended
 	failure error               // of the last fetch
 	unknown map[string]struct{} // kids that were looked for in set, which was fetched to find them
 	waiting int                 // requests that wait on account of an unknown kid
@@ -94,7 +94,7 @@ func (r *keyring) current(ctx context.Context, now time.Time) (*keySet, error) {
 		return set, nil
 	}
 	serves := set != nil && now.Before(set.end)
-	if !serves && r.failure != nil && r.flight == nil && now.Before(r.started.Add(firstPause)) {
+	if !serves && r.failure != nil && r.flight == nil && now.Before(r.last.Add(firstPause)) {
 		defer r.mu.Unlock()
 		return nil, unavailable(r.failure)
 	}
@@ -147,7 +147,7 @@ func (r *keyring) search(ctx context.Context, id string, asked time.Time) (*keyS
 		r.mu.Unlock()
 		return set, nil
 	}
-	soonest := time.Until(r.started.Add(searchPause))
+	soonest := time.Until(r.last.Add(searchPause))
 	if _, known := r.unknown[id]; known && soonest > 0 {
 		r.mu.Unlock()
 		return nil, nil
@@ -214,18 +214,17 @@ func (r *keyring) fly(f *flight, delay time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	r.mu.Lock()
-	r.started = time.Now()
-	r.mu.Unlock()
-
+	started := time.Now()
 	set, err := r.load(ctx)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
 		r.replace(set)
+		r.last = started
 	} else {
 		r.postpone()
+		r.last = time.Now()
 	}
 	if (err == nil) != (r.failure == nil) {
 		r.report(err)

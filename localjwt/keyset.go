@@ -81,10 +81,13 @@ func parseKeys(body []byte) (keys map[string]*key, skipped []error, err error) {
 	for id := range twice {
 		delete(keys, id)
 	}
-	if len(keys) == 0 {
-		return nil, skipped, errors.Join(fmt.Errorf("key set: expected a key for signatures, got none among %d", len(raw)), errors.Join(skipped...))
+	switch {
+	case len(keys) > 0:
+		return keys, skipped, nil
+	case len(skipped) > 0:
+		return nil, nil, fmt.Errorf("key set: expected a key for signatures, got none among %d: %w", len(raw), skipped[0])
 	}
-	return keys, skipped, nil
+	return nil, nil, errors.New("key set: expected a key for signatures, got an empty set")
 }
 
 func parseKey(text []byte) (*key, error) {
