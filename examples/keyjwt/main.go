@@ -1,0 +1,36 @@
+// Command keyjwt prints the organisation of a service user, who proves itself by the private key of a service user.
+package main
+
+import (
+	"io"
+	"log"
+	"os"
+
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/jwtprofile"
+	"github.com/postern-go/postern/keyfile"
+)
+
+func main() {
+	if err := run(os.Getenv("ZITADEL_ISSUER"), os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(issuer string, out io.Writer) error {
+	key, err := keyfile.Read(os.Getenv("ZITADEL_KEY_FILE"))
+	if err != nil {
+		return err
+	}
+	src, err := jwtprofile.New(jwtprofile.Config{Issuer: issuer, Key: key})
+	if err != nil {
+		return err
+	}
+	resp, err := postern.NewClient(src, issuer).Get(issuer + "/management/v1/orgs/me")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(out, resp.Body)
+	return err
+}

@@ -1,0 +1,31 @@
+// Command pat prints the organisation of a service user, who proves itself by a personal access token.
+package main
+
+import (
+	"io"
+	"log"
+	"os"
+
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/pat"
+)
+
+func main() {
+	if err := run(os.Getenv("ZITADEL_ISSUER"), os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(issuer string, out io.Writer) error {
+	src, err := pat.FromEnv("ZITADEL_PAT")
+	if err != nil {
+		return err
+	}
+	resp, err := postern.NewClient(src, issuer).Get(issuer + "/management/v1/orgs/me")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(out, resp.Body)
+	return err
+}
