@@ -18,11 +18,11 @@ func (v *verifier) watchShared() {
 		}
 		switch {
 		case e.All:
-			v.cache.EvictAll()
+			v.evictAll()
 		case e.TokenID != "":
-			v.cache.EvictTokenID(e.TokenID)
+			v.evictTokenID(e.TokenID)
 		case e.Subject != "":
-			v.cache.EvictSubject(e.Subject)
+			v.evictSubject(e.Subject)
 		}
 	})
 }

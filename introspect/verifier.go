@@ -32,6 +32,7 @@ type verifier struct {
 	breaker *gobreaker.CircuitBreaker[said]
 	hold    hold
 	bursts  bursts
+	also    also
 
 	refusalLog, burstLog                       oncePerMinute
 	misses, stale, calls, failures, turnedAway atomic.Uint64
@@ -126,19 +127,19 @@ func (v *Verifier) EvictToken(token string) {
 // EvictTokenID forgets the token with that id (jti; a personal access token's tokenId). The part of an id before "-at_" names a
 // session of ZITADEL's, and forgets all its tokens. See EvictToken; with Config.Shared the other replicas are told.
 func (v *Verifier) EvictTokenID(id string) {
-	v.v.cache.EvictTokenID(id)
+	v.v.evictTokenID(id)
 	v.v.publish(Eviction{TokenID: id})
 }
 
 // EvictSubject forgets every token of the user with that id (sub). See EvictToken; with Config.Shared the other replicas are
 // told.
 func (v *Verifier) EvictSubject(userID string) {
-	v.v.cache.EvictSubject(userID)
+	v.v.evictSubject(userID)
 	v.v.publish(Eviction{Subject: userID})
 }
 
 // EvictAll forgets everything. See EvictToken; with Config.Shared the other replicas are told.
 func (v *Verifier) EvictAll() {
-	v.v.cache.EvictAll()
+	v.v.evictAll()
 	v.v.publish(Eviction{All: true})
 }
