@@ -45,6 +45,7 @@ var english = map[string]string{
 	"Errors.Metadata.NoData":                       "Metadata list is empty",
 	"Errors.Metadata.KeyNotExisting":               "One or more keys do not exist",
 	"Errors.Query.LimitExceeded":                   "Limit exceeded",
+	"Errors.Session.NotExisting":                   "Session does not exist",
 	"Errors.Target.NotFound":                       "Target not found",
 	"Errors.Target.InvalidURL":                     "Target has an invalid URL",
 	"Errors.Target.NoTimeout":                      "Target has no timeout",

@@ -53,7 +53,8 @@ var rolePermissions = map[string]string{
 		" user.read user.write user.delete user.grant.read user.grant.write user.grant.delete" +
 		" project.read project.create project.write project.delete project.role.read project.role.write project.role.delete" +
 		" project.app.read project.app.write project.app.delete" +
-		" action.target.read action.target.write action.target.delete action.execution.read action.execution.write",
+		" action.target.read action.target.write action.target.delete action.execution.read action.execution.write" +
+		" session.write session.delete",
 	"IAM_OWNER_VIEWER": "iam.read org.read org.member.read user.read user.grant.read project.read project.role.read" +
 		" project.app.read action.target.read action.execution.read",
 	"IAM_ORG_MANAGER": "org.read org.create org.write org.delete org.member.read org.member.write org.member.delete" +

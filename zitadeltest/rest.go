@@ -35,7 +35,7 @@ func (s *Server) rest() http.Handler {
 	mux := http.NewServeMux()
 	for _, routes := range [][]route{
 		orgRoutes, userRoutes, credentialRoutes, metadataRoutes, grantRoutes, projectRoutes, appRoutes,
-		userV2Routes, credentialV2Routes, actionRoutes,
+		userV2Routes, credentialV2Routes, sessionRoutes, actionRoutes,
 	} {
 		for _, rt := range routes {
 			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, rt) })

@@ -25,6 +25,7 @@ type state struct {
 
 	targets    []*target
 	executions []*execution
+	sessions   []*aggregate
 
 	signing     []signingKey // the last one signs
 	signingMade int
