@@ -73,6 +73,7 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 		return entry, nil
 	}
 	if err := v.hold.check(f.known); err != nil {
+		v.logRefusal(err)
 		return cache.Entry[verdict]{}, err
 	}
 	asked := time.Now()
@@ -129,12 +130,17 @@ func (v *verifier) learn(f *flight, err error) {
 	switch e, ok := errors.AsType[*postern.Error](err); {
 	case refused(err):
 		v.hold.refused(f.known, err)
-		if v.refusalLog.allows() {
-			v.cfg.Logger.Error("introspect: the identity server refuses this API's own credentials, so no token can be checked",
-				"issuer", v.cfg.Issuer, "error", err)
-		}
+		v.logRefusal(err)
 	case ok && e.RetryAfter > 0:
 		v.hold.asked(e.RetryAfter, err)
+	}
+}
+
+// logRefusal logs once a minute that our credentials are refused, for as long as somebody is turned away because of it.
+func (v *verifier) logRefusal(err error) {
+	if refused(err) && v.refusalLog.allows() {
+		v.cfg.Logger.Error("introspect: the identity server refuses this API's own credentials, so no token can be checked",
+			"issuer", v.cfg.Issuer, "error", err)
 	}
 }
 

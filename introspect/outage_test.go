@@ -1,0 +1,342 @@
+package introspect
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postern-go/postern"
+)
+
+// outages are the ways in which a server cannot be asked.
+var outages = map[string]func(*http.Request) (int, string){
+	"no connection": status(0, ""),
+	"stalls":        stalled,
+	"500":           status(500, ""),
+	"503":           status(503, ""),
+	"429":           status(429, ""),
+	"garbage":       status(200, "<html>"),
+	"wrong types":   status(200, `{"active":true,"exp":"soon"}`),
+	"refuses us":    status(400, `{"error":"unauthorized_client"}`),
+}
+
+func TestWithMaxStaleAGoodTokenOutlivesAnOutage(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &stub{answer: active}
+				v := newVerifier(t, s, func(c *Config) { c.MaxStale = 10 * time.Minute })
+				began := time.Now()
+				id, err := v.Verify(t.Context(), "token")
+				require.NoError(t, err)
+				require.False(t, id.Stale())
+				s.answer = outage
+				time.Sleep(time.Minute)
+				for time.Since(began) < 9*time.Minute {
+					id, err = v.Verify(t.Context(), "token")
+					require.NoError(t, err)
+					require.True(t, id.Stale())
+					require.Equal(t, "user of token", id.Subject())
+					require.ErrorIs(t, verifyErr(v, fmt.Sprint("unknown ", time.Now())), postern.ErrUnavailable)
+					time.Sleep(7 * time.Second)
+				}
+				require.Positive(t, v.Stats().Stale)
+				time.Sleep(time.Until(began.Add(11 * time.Minute)))
+				require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+
+				s.answer = active
+				time.Sleep(maxPause)
+				id, err = v.Verify(t.Context(), "token")
+				require.NoError(t, err)
+				require.False(t, id.Stale())
+			})
+		})
+	}
+}
+
+func TestWithoutMaxStaleAnOutageIsUnavailable(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &stub{answer: active}
+				v := newVerifier(t, s)
+				require.NoError(t, verifyErr(v, "token"))
+				s.answer = outage
+				time.Sleep(time.Minute)
+				err := verifyErr(v, "token")
+				require.ErrorIs(t, err, postern.ErrUnavailable)
+				require.NotErrorIs(t, err, postern.ErrInvalidToken)
+			})
+		})
+	}
+}
+
+func TestMaxStaleNeverReachesPastExp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(2 * time.Minute).Unix()
+		s := &stub{answer: func(*http.Request) (int, string) { return 200, answer(map[string]any{"exp": end}) }}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+		require.NoError(t, verifyErr(v, "token"))
+		s.answer = status(503, "")
+		time.Sleep(2*time.Minute - time.Second)
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Second)
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+	})
+}
+
+func TestInactiveIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Minute)
+		s.answer = inactive
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
+		s.answer = status(503, "")
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable, "the old answer must not come back")
+	})
+}
+
+func TestAnEvictedAnswerDoesNotStandIn(t *testing.T) {
+	for name, evict := range evictMethods {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &stub{answer: active}
+				v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+				require.NoError(t, verifyErr(v, "token"))
+				s.answer = status(503, "")
+				time.Sleep(time.Minute)
+				require.NoError(t, verifyErr(v, "token"))
+				evict(v)
+				require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+			})
+		})
+	}
+}
+
+// A token revoked during an outage is refused when TTL and MaxStale are over, or before, when the server is back.
+func TestARevokedTokenIsRefusedWithinTTLAndMaxStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = 5 * time.Minute })
+		began := time.Now()
+		require.NoError(t, verifyErr(v, "token"))
+		s.answer = status(503, "")
+		for verifyErr(v, "token") == nil {
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, time.Since(began), 6*time.Minute)
+		require.Greater(t, time.Since(began), 5*time.Minute+50*time.Second)
+	})
+}
+
+func TestTheBreakerOpensAfterFiveFailuresAndLetsOneCallASecondThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logs
+		s := &stub{answer: status(500, "")}
+		v := newVerifier(t, s, func(c *Config) { c.Logger = log.logger() })
+		for i := range 100 {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
+		}
+		require.Equal(t, failuresToOpen, s.count())
+		require.Equal(t, "open", v.Stats().Breaker)
+		require.Equal(t, uint64(failuresToOpen), v.Stats().Failures, "what was not asked did not fail")
+		for second := range 10 {
+			time.Sleep(openFor + 1)
+			for i := range 10 {
+				require.ErrorIs(t, verifyErr(v, fmt.Sprint(second, " ", i)), postern.ErrUnavailable)
+			}
+			require.Equal(t, failuresToOpen+second+1, s.count())
+		}
+		s.answer = active
+		time.Sleep(openFor + 1)
+		require.Equal(t, "half-open", v.Stats().Breaker)
+		for i := range 10 {
+			require.NoError(t, verifyErr(v, fmt.Sprint("good ", i)))
+		}
+		require.Equal(t, "closed", v.Stats().Breaker)
+		require.Equal(t, 1, strings.Count(log.String(), "level=WARN"), log.String())
+		require.Equal(t, 1, strings.Count(log.String(), "level=INFO"), log.String())
+	})
+}
+
+func TestTheProbeOfTheBreakerIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: status(500, "")}
+		v := newVerifier(t, s)
+		for i := range failuresToOpen {
+			_ = verifyErr(v, fmt.Sprint(i))
+		}
+		time.Sleep(openFor + 1)
+		s.answer = stalled
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() { assert.ErrorIs(t, verifyErr(v, fmt.Sprint("probe ", i)), postern.ErrUnavailable) })
+		}
+		wg.Wait()
+		require.Equal(t, failuresToOpen+1, s.count())
+	})
+}
+
+// An attacker chooses the tokens: that a proxy refuses to pass one on, or the server to look at it, must not hold back others.
+func TestAnswersAboutOneTokenDoNotOpenTheBreaker(t *testing.T) {
+	for _, answer := range []func(*http.Request) (int, string){inactive, status(400, `{"error":"invalid_request"}`), status(403, "forbidden"), status(404, "")} {
+		s := &stub{answer: answer}
+		v := newVerifier(t, s)
+		for i := range 20 {
+			require.Error(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		require.Equal(t, 20, s.count())
+		require.Equal(t, "closed", v.Stats().Breaker)
+	}
+}
+
+func TestOurCredentialsRefused(t *testing.T) {
+	refusals := map[string]func(*http.Request) (int, string){
+		"400 unauthorized_client": status(400, `{"error":"unauthorized_client"}`),
+		"400 invalid_client":      status(400, `{"error":"invalid_client","error_description":"no s3cret here"}`),
+		"401":                     status(401, `{"error":"invalid_client"}`),
+		"401 without a code":      status(401, ``),
+	}
+	for name, refusal := range refusals {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log logs
+				s := &stub{answer: refusal}
+				v := newVerifier(t, s, func(c *Config) { c.Logger = log.logger() })
+				began := time.Now()
+				for i := range 1000 { // a request a second
+					err := verifyErr(v, fmt.Sprint(i))
+					require.ErrorIs(t, err, postern.ErrUnavailable)
+					e, ok := errors.AsType[*postern.Error](err)
+					require.True(t, ok, "the server's word is in the chain")
+					require.Contains(t, []int{400, 401}, e.StatusCode)
+					time.Sleep(time.Second)
+				}
+				// Pauses of 1, 2, 4, 8, 16, 32 and then 60 seconds, each a tenth less at random.
+				require.InDelta(t, 23, s.count(), 3, "calls in %s", time.Since(began))
+				require.InDelta(t, 1000.0/60, strings.Count(log.String(), "level=ERROR"), 3, "once a minute")
+				require.NotContains(t, log.String(), "s3cret")
+
+				s.answer = active
+				time.Sleep(maxPause)
+				require.NoError(t, verifyErr(v, "good"))
+				s.answer = refusal
+				require.Error(t, verifyErr(v, "begin anew"))
+				s.answer = active
+				time.Sleep(minPause)
+				require.NoError(t, verifyErr(v, "good after a second"), "an active answer ends the backoff")
+			})
+		})
+	}
+}
+
+// ZITADEL may answer inactive to a wrong client about a wrong token, so that answer does not end the backoff.
+func TestAnInactiveAnswerDoesNotProveOurCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: status(400, `{"error":"unauthorized_client"}`)}
+		v := newVerifier(t, s)
+		require.Error(t, verifyErr(v, "token a"))
+		time.Sleep(minPause)
+		s.answer = inactive
+		require.ErrorIs(t, verifyErr(v, "token b"), postern.ErrInvalidToken)
+		s.answer = status(400, `{"error":"unauthorized_client"}`)
+		require.Error(t, verifyErr(v, "token c"))
+		time.Sleep(minPause)
+		calls := s.count()
+		require.ErrorIs(t, verifyErr(v, "token d"), postern.ErrUnavailable)
+		require.Equal(t, calls, s.count(), "the second pause is longer than the first")
+	})
+}
+
+// Only a token known to be good proves a client wrong: what is said about invented ones holds back invented ones.
+func TestARefusalAboutAnUnknownTokenDoesNotHoldBackKnownOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		require.NoError(t, verifyErr(v, "known"))
+		time.Sleep(2 * time.Minute)
+		s.answer = func(r *http.Request) (int, string) {
+			if r.PostForm.Get("token") == "known" {
+				return active(r)
+			}
+			return 401, ""
+		}
+		require.ErrorIs(t, verifyErr(v, "invented"), postern.ErrUnavailable)
+		require.ErrorIs(t, verifyErr(v, "invented too"), postern.ErrUnavailable)
+		require.Zero(t, s.asked("invented too"))
+		require.NoError(t, verifyErr(v, "known"))
+	})
+}
+
+func TestRetryAfterIsHonouredRFC9110Section1023(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: status(429, "")} // with Retry-After: 7
+		v := newVerifier(t, s)
+		err := verifyErr(v, "token a")
+		e, ok := errors.AsType[*postern.Error](err)
+		require.True(t, ok)
+		require.Equal(t, 7*time.Second, e.RetryAfter)
+		s.answer = active
+		time.Sleep(7*time.Second - 1)
+		require.ErrorIs(t, verifyErr(v, "token a"), postern.ErrUnavailable)
+		require.Equal(t, 1, s.count())
+		time.Sleep(1)
+		require.NoError(t, verifyErr(v, "token a"))
+	})
+}
+
+func TestABurstOfInactiveTokensIsCountedAndLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logs
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.Logger = log.logger() })
+		for i := range 100 {
+			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		s.answer = inactive
+		for i := range 9 {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrInvalidToken)
+		}
+		require.Zero(t, v.Stats().InactiveBursts)
+		for i := range 91 {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(9+i)), postern.ErrInvalidToken, "the verdict stands")
+		}
+		require.Equal(t, uint64(100), v.Stats().TurnedInactive)
+		require.Equal(t, uint64(10), v.Stats().InactiveBursts)
+		require.Equal(t, 1, strings.Count(log.String(), "level=WARN"), log.String())
+	})
+}
+
+func TestRevocationsAmongManyRenewalsAreNoBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		for i := range 100 {
+			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		s.answer = func(r *http.Request) (int, string) {
+			if strings.HasSuffix(r.PostForm.Get("token"), "5") || strings.HasSuffix(r.PostForm.Get("token"), "7") {
+				return inactive(r)
+			}
+			return active(r)
+		}
+		for i := range 100 {
+			_ = verifyErr(v, fmt.Sprint(i))
+		}
+		require.Equal(t, uint64(20), v.Stats().TurnedInactive)
+		require.Zero(t, v.Stats().InactiveBursts)
+	})
+}
