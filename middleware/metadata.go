@@ -63,14 +63,14 @@ func (r *Resource) metadataURL() (string, error) {
 	u, err := checkURL(r.ID)
 	errs := []error{wrap("ID", err)}
 	if err == nil && u.Path != "/" && strings.HasSuffix(u.Path, "/") {
-		errs = append(errs, fmt.Errorf("ID: expected no slash at the end of the path, got %q; drop it", r.ID))
+		errs = append(errs, wrap("ID", fmt.Errorf("expected no slash at the end of the path, got %q; drop it", r.ID)))
 	}
 	for _, s := range r.AuthorizationServers {
 		_, err := checkURL(s)
 		errs = append(errs, wrap("AuthorizationServers", err))
 	}
 	if slices.Contains(r.Scopes, "") {
-		errs = append(errs, errors.New("Scopes: expected scopes, got an empty one"))
+		errs = append(errs, wrap("Scopes", errors.New("expected scopes, got an empty one")))
 	}
 	if r.Documentation != "" {
 		if _, err := url.ParseRequestURI(r.Documentation); err != nil {
