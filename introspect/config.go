@@ -105,7 +105,7 @@ func New(cfg Config) (*Verifier, error) {
 		cache: cache.New[verdict](cache.Config{MaxEntries: cfg.MaxEntries, MaxLife: cfg.TTL + known}),
 	}
 	v.breaker = v.newBreaker()
-	v.flights.init(cfg.MaxConcurrent, v.fly)
+	v.flights.init(cfg.MaxConcurrent, v.fly, v.cache.Peek)
 	v.watchShared()
 	return &Verifier{v}, nil
 }

@@ -28,7 +28,7 @@ func TestEvictionHoldsForEveryVerifyThatBeginsAfterIt(t *testing.T) {
 			require.NoError(t, verifyErr(v, "token"))
 			require.NoError(t, verifyErr(v, "other"))
 			evict(v)
-			s.answer = inactive
+			s.say(inactive)
 			require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
 			if name != "EvictAll" {
 				require.NoError(t, verifyErr(v, "other"), "no concern of it")
@@ -55,7 +55,7 @@ func TestEvictionOfARefusal(t *testing.T) {
 		v := newVerifier(t, s)
 		require.Error(t, verifyErr(v, "token"))
 		evictMethods[name](v)
-		s.answer = active
+		s.say(active)
 		require.NoError(t, verifyErr(v, "token"))
 	}
 }
@@ -69,14 +69,14 @@ func TestEvictionVoidsCallsInFlight(t *testing.T) {
 				first := make(chan struct{})
 				var once sync.Once
 				s := &stub{}
-				s.answer = func(r *http.Request) (int, string) {
+				s.say(func(r *http.Request) (int, string) {
 					held := false
 					once.Do(func() { held = true; <-first })
 					if held {
 						return active(r) // as it was before
 					}
 					return inactive(r)
-				}
+				})
 				v := newVerifier(t, s)
 				var wg sync.WaitGroup
 				wg.Go(func() { assert.NoError(t, verifyErr(v, "token"), "began before the eviction") })
@@ -102,12 +102,12 @@ func TestEvictionVoidsARenewalInFlight(t *testing.T) {
 		v := newVerifier(t, s)
 		require.NoError(t, verifyErr(v, "token"))
 		time.Sleep(50 * time.Second)
-		s.answer = func(r *http.Request) (int, string) { time.Sleep(time.Second); return active(r) }
+		s.say(func(r *http.Request) (int, string) { time.Sleep(time.Second); return active(r) })
 		require.NoError(t, verifyErr(v, "token"))
 		synctest.Wait()
 		v.EvictSubject("user of token")
 		time.Sleep(2 * time.Second)
-		s.answer = inactive
+		s.say(inactive)
 		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
 	})
 }

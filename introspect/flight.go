@@ -24,8 +24,9 @@ type flight struct {
 // flights lets one question a token be in flight, a limited number altogether, and others wait in a limited queue. A share of
 // the limit is for tokens known to be good, and these go first.
 type flights struct {
-	fly                      func(*flight) // sets item or err
-	limit, strangers, queued int           // most in flight, of them for unknown tokens, and most in each queue
+	fly                      func(*flight)                        // sets item or err
+	landed                   func(cache.Key) *cache.Item[verdict] // what flights have brought that is still good
+	limit, strangers, queued int                                  // most in flight, of them for unknown tokens, and most in each queue
 
 	mu                          sync.Mutex
 	byKey                       map[cache.Key]*flight
@@ -33,8 +34,9 @@ type flights struct {
 	known, unknown              []*flight
 }
 
-func (f *flights) init(limit int, fly func(*flight)) {
-	f.fly, f.limit, f.queued = fly, limit, limit*queuePerCall
+func (f *flights) init(limit int, fly func(*flight), landed func(cache.Key) *cache.Item[verdict]) {
+	f.fly, f.landed = fly, landed
+	f.limit, f.queued = limit, limit*queuePerCall
 	f.strangers = limit - limit/4
 	if limit > 1 {
 		f.strangers = min(f.strangers, limit-1)
@@ -42,11 +44,17 @@ func (f *flights) init(limit int, fly func(*flight)) {
 	f.byKey = make(map[cache.Key]*flight)
 }
 
-// join waits with the caller for the answer about the key. A flight that began before oldest is of no use to the caller.
+// join waits with the caller for the answer about the key. A flight that began before oldest is of no use to the caller; one
+// that has landed since the caller looked is.
 func (f *flights) join(ctx context.Context, wanted flight, oldest cache.Mark) (*flight, error) {
 	f.mu.Lock()
 	joined := f.byKey[wanted.key]
 	if joined == nil || joined.mark < oldest {
+		if item := f.landed(wanted.key); item != nil {
+			f.mu.Unlock()
+			wanted.item = item
+			return &wanted, nil
+		}
 		if joined = f.begin(wanted); joined == nil {
 			f.mu.Unlock()
 			return nil, errQueueFull

@@ -49,13 +49,14 @@ func (s *stub) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.tokens[r.PostForm.Get("token")]++
 	s.inFlight++
 	s.maximum = max(s.maximum, s.inFlight)
+	say := s.answer
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		s.inFlight--
 		s.mu.Unlock()
 	}()
-	status, text := s.answer(r)
+	status, text := say(r)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
@@ -67,6 +68,20 @@ func (s *stub) RoundTrip(r *http.Request) (*http.Response, error) {
 		header.Set("Retry-After", "7")
 	}
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
+}
+
+// say changes what is answered from now on.
+func (s *stub) say(answer func(*http.Request) (int, string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+// most is how many calls were in flight at once.
+func (s *stub) most() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maximum
 }
 
 func (s *stub) count() int {

@@ -38,7 +38,7 @@ func TestWithMaxStaleAGoodTokenOutlivesAnOutage(t *testing.T) {
 				id, err := v.Verify(t.Context(), "token")
 				require.NoError(t, err)
 				require.False(t, id.Stale())
-				s.answer = outage
+				s.say(outage)
 				time.Sleep(time.Minute)
 				for time.Since(began) < 9*time.Minute {
 					id, err = v.Verify(t.Context(), "token")
@@ -52,7 +52,7 @@ func TestWithMaxStaleAGoodTokenOutlivesAnOutage(t *testing.T) {
 				time.Sleep(time.Until(began.Add(11 * time.Minute)))
 				require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
 
-				s.answer = active
+				s.say(active)
 				time.Sleep(maxPause)
 				id, err = v.Verify(t.Context(), "token")
 				require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestWithoutMaxStaleAnOutageIsUnavailable(t *testing.T) {
 				s := &stub{answer: active}
 				v := newVerifier(t, s)
 				require.NoError(t, verifyErr(v, "token"))
-				s.answer = outage
+				s.say(outage)
 				time.Sleep(time.Minute)
 				err := verifyErr(v, "token")
 				require.ErrorIs(t, err, postern.ErrUnavailable)
@@ -85,7 +85,7 @@ func TestMaxStaleNeverReachesPastExp(t *testing.T) {
 		s := &stub{answer: func(*http.Request) (int, string) { return 200, answer(map[string]any{"exp": end}) }}
 		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
 		require.NoError(t, verifyErr(v, "token"))
-		s.answer = status(503, "")
+		s.say(status(503, ""))
 		time.Sleep(2*time.Minute - time.Second)
 		require.NoError(t, verifyErr(v, "token"))
 		time.Sleep(time.Second)
@@ -99,9 +99,9 @@ func TestInactiveIsNoOutage(t *testing.T) {
 		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
 		require.NoError(t, verifyErr(v, "token"))
 		time.Sleep(time.Minute)
-		s.answer = inactive
+		s.say(inactive)
 		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
-		s.answer = status(503, "")
+		s.say(status(503, ""))
 		time.Sleep(time.Minute)
 		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable, "the old answer must not come back")
 	})
@@ -114,7 +114,7 @@ func TestAnEvictedAnswerDoesNotStandIn(t *testing.T) {
 				s := &stub{answer: active}
 				v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
 				require.NoError(t, verifyErr(v, "token"))
-				s.answer = status(503, "")
+				s.say(status(503, ""))
 				time.Sleep(time.Minute)
 				require.NoError(t, verifyErr(v, "token"))
 				evict(v)
@@ -131,7 +131,7 @@ func TestARevokedTokenIsRefusedWithinTTLAndMaxStale(t *testing.T) {
 		v := newVerifier(t, s, func(c *Config) { c.MaxStale = 5 * time.Minute })
 		began := time.Now()
 		require.NoError(t, verifyErr(v, "token"))
-		s.answer = status(503, "")
+		s.say(status(503, ""))
 		for verifyErr(v, "token") == nil {
 			time.Sleep(time.Second)
 		}
@@ -158,7 +158,7 @@ func TestTheBreakerOpensAfterFiveFailuresAndLetsOneCallASecondThrough(t *testing
 			}
 			require.Equal(t, failuresToOpen+second+1, s.count())
 		}
-		s.answer = active
+		s.say(active)
 		time.Sleep(openFor + 1)
 		require.Equal(t, "half-open", v.Stats().Breaker)
 		for i := range 10 {
@@ -178,7 +178,7 @@ func TestTheProbeOfTheBreakerIsOne(t *testing.T) {
 			_ = verifyErr(v, fmt.Sprint(i))
 		}
 		time.Sleep(openFor + 1)
-		s.answer = stalled
+		s.say(stalled)
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() { assert.ErrorIs(t, verifyErr(v, fmt.Sprint("probe ", i)), postern.ErrUnavailable) })
@@ -228,12 +228,12 @@ func TestOurCredentialsRefused(t *testing.T) {
 				require.InDelta(t, 1000.0/60, strings.Count(log.String(), "level=ERROR"), 3, "once a minute")
 				require.NotContains(t, log.String(), "s3cret")
 
-				s.answer = active
+				s.say(active)
 				time.Sleep(maxPause)
 				require.NoError(t, verifyErr(v, "good"))
-				s.answer = refusal
+				s.say(refusal)
 				require.Error(t, verifyErr(v, "begin anew"))
-				s.answer = active
+				s.say(active)
 				time.Sleep(minPause)
 				require.NoError(t, verifyErr(v, "good after a second"), "an active answer ends the backoff")
 			})
@@ -248,9 +248,9 @@ func TestAnInactiveAnswerDoesNotProveOurCredentials(t *testing.T) {
 		v := newVerifier(t, s)
 		require.Error(t, verifyErr(v, "token a"))
 		time.Sleep(minPause)
-		s.answer = inactive
+		s.say(inactive)
 		require.ErrorIs(t, verifyErr(v, "token b"), postern.ErrInvalidToken)
-		s.answer = status(400, `{"error":"unauthorized_client"}`)
+		s.say(status(400, `{"error":"unauthorized_client"}`))
 		require.Error(t, verifyErr(v, "token c"))
 		time.Sleep(minPause)
 		calls := s.count()
@@ -266,12 +266,12 @@ func TestARefusalAboutAnUnknownTokenDoesNotHoldBackKnownOnes(t *testing.T) {
 		v := newVerifier(t, s)
 		require.NoError(t, verifyErr(v, "known"))
 		time.Sleep(2 * time.Minute)
-		s.answer = func(r *http.Request) (int, string) {
+		s.say(func(r *http.Request) (int, string) {
 			if r.PostForm.Get("token") == "known" {
 				return active(r)
 			}
 			return 401, ""
-		}
+		})
 		require.ErrorIs(t, verifyErr(v, "invented"), postern.ErrUnavailable)
 		require.ErrorIs(t, verifyErr(v, "invented too"), postern.ErrUnavailable)
 		require.Zero(t, s.asked("invented too"))
@@ -287,7 +287,7 @@ func TestRetryAfterIsHonouredRFC9110Section1023(t *testing.T) {
 		e, ok := errors.AsType[*postern.Error](err)
 		require.True(t, ok)
 		require.Equal(t, 7*time.Second, e.RetryAfter)
-		s.answer = active
+		s.say(active)
 		time.Sleep(7*time.Second - 1)
 		require.ErrorIs(t, verifyErr(v, "token a"), postern.ErrUnavailable)
 		require.Equal(t, 1, s.count())
@@ -305,7 +305,7 @@ func TestABurstOfInactiveTokensIsCountedAndLogged(t *testing.T) {
 			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
 		}
 		time.Sleep(time.Minute)
-		s.answer = inactive
+		s.say(inactive)
 		for i := range 9 {
 			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrInvalidToken)
 		}
@@ -327,12 +327,12 @@ func TestRevocationsAmongManyRenewalsAreNoBurst(t *testing.T) {
 			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
 		}
 		time.Sleep(time.Minute)
-		s.answer = func(r *http.Request) (int, string) {
+		s.say(func(r *http.Request) (int, string) {
 			if strings.HasSuffix(r.PostForm.Get("token"), "5") || strings.HasSuffix(r.PostForm.Get("token"), "7") {
 				return inactive(r)
 			}
 			return active(r)
-		}
+		})
 		for i := range 100 {
 			_ = verifyErr(v, fmt.Sprint(i))
 		}

@@ -169,7 +169,7 @@ func TestARenewalThatSaysInactiveTakesEffectAtOnce(t *testing.T) {
 			v := newVerifier(t, s, func(c *Config) { c.NegativeTTL, c.MaxStale = negative, time.Hour })
 			require.NoError(t, verifyErr(v, "token"))
 			time.Sleep(50 * time.Second)
-			s.answer = inactive
+			s.say(inactive)
 			require.NoError(t, verifyErr(v, "token"), "the hit that begins the renewal")
 			synctest.Wait()
 			require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
@@ -184,14 +184,14 @@ func TestARenewalThatFailsIsTriedAgainAndHarmsNobody(t *testing.T) {
 		v := newVerifier(t, s)
 		require.NoError(t, verifyErr(v, "token"))
 		time.Sleep(50 * time.Second)
-		s.answer = status(503, "")
+		s.say(status(503, ""))
 		for range 3 {
 			require.NoError(t, verifyErr(v, "token"))
 			synctest.Wait()
 			time.Sleep(defaultTTL / 50)
 		}
 		require.Equal(t, 4, s.count())
-		s.answer = active
+		s.say(active)
 		require.NoError(t, verifyErr(v, "token"))
 		synctest.Wait()
 		time.Sleep(20 * time.Second)
@@ -243,7 +243,7 @@ func TestCallsInFlightAreLimitedAndTheQueueToo(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, int64(room), ok.Load())
 		require.Equal(t, int64(50), unavailable.Load())
-		require.LessOrEqual(t, s.maximum, 4)
+		require.LessOrEqual(t, s.most(), 4)
 		synctest.Wait() // the flight ends a moment after its callers know
 		require.Zero(t, v.Stats().InFlight)
 		require.Zero(t, v.Stats().Queue)
@@ -256,13 +256,13 @@ func TestInventedTokensDoNotStarveKnownOnes(t *testing.T) {
 		v := newVerifier(t, s, func(c *Config) { c.MaxConcurrent = 4 })
 		require.NoError(t, verifyErr(v, "known"))
 		require.NoError(t, verifyErr(v, "known and unused"))
-		s.answer = func(r *http.Request) (int, string) {
+		s.say(func(r *http.Request) (int, string) {
 			if strings.HasPrefix(r.PostForm.Get("token"), "known") {
 				return active(r)
 			}
 			time.Sleep(5 * time.Second) // the server is busy with the flood
 			return inactive(r)
-		}
+		})
 		flood, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for i := range 500 {
@@ -283,7 +283,7 @@ func TestInventedTokensDoNotStarveKnownOnes(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, verifyErr(v, "known and unused"))
 		require.Zero(t, time.Since(began))
-		require.LessOrEqual(t, s.maximum, 4)
+		require.LessOrEqual(t, s.most(), 4)
 		require.Positive(t, v.Stats().TurnedAway)
 		stop()
 		wg.Wait()
@@ -323,7 +323,7 @@ func TestStatsCount(t *testing.T) {
 			_ = verifyErr(v, "bad")
 		}
 		v.EvictSubject("nobody")
-		s.answer = status(500, "")
+		s.say(status(500, ""))
 		_ = verifyErr(v, "another")
 		require.Equal(t, Stats{
 			Hits: 4, Negative: 2, Misses: 3, Calls: 3, Failures: 1, Breaker: "closed", Entries: 2, Evictions: 1,

@@ -128,21 +128,9 @@ func (i *Item[V]) Bad() bool { return i.bad }
 
 // Get returns what is known about the token with that key, and what may be done with it.
 func (c *Cache[V]) Get(key Key) (*Item[V], State) {
-	item := c.good.find(key)
-	if item == nil {
-		if item = c.bad.find(key); item == nil {
-			return nil, Miss
-		}
-	}
-	now := c.now()
-	if now.wall < item.from || c.void(item) {
-		return nil, Miss
-	}
-	if item.fresh.passed(now) {
-		if item.keep.passed(now) {
-			return nil, Miss
-		}
-		return item, Stale
+	item, state, now := c.look(key)
+	if state != Fresh {
+		return item, state
 	}
 	if used := item.used.Load(); used < maxUsed {
 		item.used.Store(used + 1)
@@ -152,6 +140,33 @@ func (c *Cache[V]) Get(key Key) (*Item[V], State) {
 		return item, Due
 	}
 	return item, Fresh
+}
+
+// Peek returns the Item that Get would call Fresh or Due, or nil. It counts for nothing.
+func (c *Cache[V]) Peek(key Key) *Item[V] {
+	if item, state, _ := c.look(key); state == Fresh {
+		return item
+	}
+	return nil
+}
+
+func (c *Cache[V]) look(key Key) (*Item[V], State, end) {
+	item := c.good.find(key)
+	if item == nil {
+		if item = c.bad.find(key); item == nil {
+			return nil, Miss, end{}
+		}
+	}
+	now := c.now()
+	switch {
+	case now.wall < item.from || c.void(item):
+		return nil, Miss, now
+	case !item.fresh.passed(now):
+		return item, Fresh, now
+	case !item.keep.passed(now):
+		return item, Stale, now
+	}
+	return nil, Miss, now
 }
 
 // Usable reports whether a Stale item may stand in for what cannot be had: not past what Put was given as Stale and Expiry, and
