@@ -40,6 +40,23 @@ func newEvictions() *evictions {
 	return &evictions{at: make(map[evictee]time.Time), limit: maxEvictions}
 }
 
+// EvictTokenID adds a token or session; an empty id is none.
+func (e *evictions) EvictTokenID(id string) {
+	if id != "" {
+		e.add(evictee{'t', id}, time.Now())
+	}
+}
+
+// EvictSubject adds a user; an empty id is none.
+func (e *evictions) EvictSubject(userID string) {
+	if userID != "" {
+		e.add(evictee{'s', userID}, time.Now())
+	}
+}
+
+// EvictAll adds everything.
+func (e *evictions) EvictAll() { e.addAll(time.Now()) }
+
 func (e *evictions) add(what evictee, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

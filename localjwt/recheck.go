@@ -29,19 +29,22 @@ func (v *Verifier) startRecheck(token string, item *cache.Item[*entry]) {
 	}
 }
 
-// recheck asks about one token. A good answer is the token's Identity from then on: it knows of roles that were granted or
-// taken since the token was issued. A bad one evicts the token, so that introspection decides about it from then on; it is
-// not held against the token for good, because ZITADEL calls tokens inactive while its database fails. No answer, or one that
-// introspection itself had to make up during an outage, changes nothing.
+// recheck asks about one token: the server, not what introspection remembers. A good answer is the token's Identity from then
+// on: it knows of roles that were granted or taken since the token was issued. A bad one evicts the token, so that
+// introspection decides about it from then on; it is not held against the token for good, because ZITADEL calls tokens inactive
+// while its database fails. No answer changes nothing.
 func (v *Verifier) recheck(token string, e *entry) {
 	ctx, cancel := context.WithTimeout(context.Background(), recheckTimeout)
 	defer cancel()
+	if fresh, ok := v.introspection.(evicter); ok {
+		fresh.EvictToken(token)
+	}
 	asked := time.Now()
 	id, err := v.introspection.Verify(ctx, token)
 	switch {
 	case err == nil:
 		v.vouch(token, e, id, asked)
 	case errors.Is(err, postern.ErrInvalidToken):
-		v.evictions.add(evictee{'t', e.tokenID}, time.Now())
+		v.evictions.EvictTokenID(e.tokenID)
 	}
 }

@@ -21,7 +21,7 @@ const (
 	defaultLeeway     = 30 * time.Second
 	maxLeeway         = 2 * time.Minute
 	minRecheck        = time.Second
-	defaultMaxEntries = 10_000
+	defaultMaxEntries = 100_000
 	maxRemembered     = 24 * time.Hour // after which a token that lives longer is verified anew
 )
 
@@ -34,27 +34,31 @@ type Config struct {
 	Audience []string
 	// ProjectID is the project whose roles Identity.HasRole asks. Empty: HasRole reports false, HasProjectRole works.
 	ProjectID string
-	// Leeway is how far clocks may be apart when exp, nbf and iat are judged. 0: 30 seconds; negative: none; at most 2 minutes.
+	// Leeway is how far clocks may be apart when exp, nbf and iat are judged. Default: 30 seconds; negative: none. At most 2
+	// minutes.
 	Leeway time.Duration
-	// MaxEntries bounds how many verified tokens are remembered. 0: 10 000.
+	// MaxEntries bounds the verified tokens remembered. Default: 100,000, which take 2 to 4 KiB each. Less than 16 counts as
+	// 16. Twice the number of tokens in use is a good size.
 	MaxEntries int
 
-	// Introspection, when set, takes the tokens that are no JWTs, personal access tokens among them, and JWTs that were
-	// evicted. nil: both are refused.
+	// Introspection takes the tokens that are no JWTs, such as personal access tokens, and JWTs that were evicted. Nil: both
+	// are refused. When it is introspect's, what is evicted there is evicted here, and the other way round.
 	Introspection postern.Verifier
-	// Recheck is how often Introspection is asked about each JWT in use, in the background, so that revocation reaches it.
-	// 0: never; at least 1 second; needs Introspection.
+	// Recheck is how often Introspection is asked about each JWT in use, so that revocation reaches it: in the background,
+	// while requests go on. A token that is revoked is refused within Recheck and the time of one call, if it is used meanwhile; one that
+	// was not used for longer is let in once more, and then refused. Default: 0, never. At least 1 second. Needs Introspection.
 	Recheck time.Duration
 
-	// JWKSURL overrides where the keys are, which the issuer's discovery document says else.
-	JWKSURL string
-	// HTTPClient is copied, and redirects are turned off in the copy. nil: a shared one.
+	// HTTPClient is copied, and the copy follows no redirects. Nil means a client tuned for one server.
 	HTTPClient *http.Client
-	// Header is sent with each request to the issuer, for example x-zitadel-instance-host.
+	// Header is added to every request, such as x-zitadel-instance-host behind a proxy.
 	Header http.Header
-	// AllowHTTP permits http to other hosts than loopback.
+	// AllowHTTP allows http to other hosts than loopback. Whoever is on the way can then exchange the keys.
 	AllowHTTP bool
-	// Logger is told when keys cannot be fetched and when they can be again. nil: slog.Default().
+	// JWKSURL overrides the key set's URL that discovery finds; it may have another origin than Issuer.
+	JWKSURL string
+	// Logger is told when keys cannot be fetched (warning), when they can be again (info), and of published keys that are not
+	// used (debug). Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -116,6 +120,7 @@ func New(cfg Config) (*Verifier, error) {
 		rechecks:      make(chan struct{}, maxRechecks),
 	}
 	_, v.evicts = cfg.Introspection.(evicter)
+	v.follow(cfg.Introspection)
 	return v, nil
 }
 
