@@ -142,8 +142,8 @@ func (c *Client) Remove(ctx context.Context, kind Kind, userID, id string) error
 	if err != nil {
 		return err
 	}
-	if id == "" {
-		return fmt.Errorf("rotate: remove %s: expected its id, got none", kind)
+	if err := checkID("id", id, true); err != nil {
+		return fmt.Errorf("rotate: remove %s: %w", kind, err)
 	}
 	err = c.call(ctx, http.MethodDelete, userPath(userID, kind)+"/"+url.PathEscape(id), nil, nil, nil)
 	if zitadelapi.NotFound(err) { // gone, or hidden from this caller
@@ -276,6 +276,9 @@ func (c *Client) user(ctx context.Context, kind Kind, userID string) (string, er
 		return "", fmt.Errorf("rotate: expected the kind %q or %q, got %q", PAT, Key, string(kind))
 	}
 	if userID != "" {
+		if err := checkID("userID", userID, true); err != nil {
+			return "", fmt.Errorf("rotate: %w", err)
+		}
 		return userID, nil
 	}
 	me, err := c.api.Me(ctx)

@@ -278,10 +278,13 @@ func (n *run) removeRetired(ctx context.Context) error {
 	return nil
 }
 
+// clockSlack is how far this machine's clock and the server's may lie apart where their times are compared.
+const clockSlack = 5 * time.Minute
+
 // doubtful reports whether the id of old was concluded from a list that, as it turns out, was not complete.
 func (n *run) doubtful(old held) bool {
 	return !old.Adopted.IsZero() && slices.ContainsFunc(n.listed, func(c Credential) bool {
-		return c.ID != old.ID && !n.state.knows(c.ID) && c.Created.Before(old.Adopted) && c.Expires.After(old.Adopted)
+		return c.ID != old.ID && !n.state.knows(c.ID) && c.Created.Before(old.Adopted.Add(clockSlack)) && c.Expires.After(old.Adopted)
 	})
 }
 
