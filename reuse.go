@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"golang.org/x/oauth2"
 )
@@ -36,12 +37,12 @@ type ReuseConfig struct {
 
 // Reuse returns a source that keeps the token of src in hand until it ends, for sources of your own; those of this module do it
 // already. It is an Invalidator too, and hands Invalidate on to src where src is one. A token in hand costs a caller one atomic
-// load and a look at the clock.
+// load.
 //
 //   - Renewal: at min(max(10 %, 1 min), half) of its life before a token ends, less up to a fifth of that at random so
 //     that a fleet spreads out, the next caller starts a call of src in the background, and goes on with the token in hand.
-//     A renewal that fails, or brings the same token again, is tried again after half of the time that is left. Without
-//     callers nothing runs.
+//     A renewal that fails, or brings the same token again, is tried again after half of the time that is left. Nothing
+//     polls, and without callers nothing is renewed.
 //   - No token in hand: all callers share one call of src. Each leaves when its own context ends, with an error that wraps the
 //     context's; the call goes on for the others, under a context of its own (FetchTimeout) without anybody's values.
 //   - A refusal by the server, an *Error with a code and status 400 or 401, or status 429, is remembered: at first for 1 s, then
@@ -90,6 +91,8 @@ const (
 	maxFailureMemory = time.Second
 	// minRenewalGap keeps a renewal that fails from being tried ever faster as the token's end comes near.
 	minRenewalGap = time.Second
+	// timerSlack is how much earlier than need be hand is taken away: timers come late, and the long way looks at the clock.
+	timerSlack = 10 * time.Millisecond
 	// maxDropped bounds what Invalidate can make a call under way remember.
 	maxDropped = 16
 )
@@ -99,9 +102,13 @@ type reuse struct {
 	src   TokenSource
 	cfg   ReuseConfig
 	start time.Time
-	held  atomic.Pointer[held] // stored only under mu
+	// hand is the token in hand while there is nothing else to do than to hand it out. A timer takes it away when there is,
+	// which spares callers the look at the clock: that costs as much as all else that a Transport does beside copying.
+	hand atomic.Pointer[oauth2.Token]
 
 	mu       sync.Mutex
+	held     *held // the token in hand, or one that has run out
+	timer    *time.Timer
 	flight   *flight  // the call of src under way
 	failure  *failure // of the last call, until one succeeds
 	failures int      // in a row
@@ -137,8 +144,8 @@ type outcome struct {
 func (r *reuse) Token() (*oauth2.Token, error) { return r.TokenCtx(context.Background()) }
 
 func (r *reuse) TokenCtx(ctx context.Context) (*oauth2.Token, error) {
-	if h := r.held.Load(); h != nil && time.Since(r.start) < h.renew {
-		return h.token, nil
+	if token := r.hand.Load(); token != nil {
+		return token, nil
 	}
 	return r.slow(ctx)
 }
@@ -150,8 +157,8 @@ func (r *reuse) Invalidate(accessToken string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h := r.held.Load(); h != nil && h.token.AccessToken == accessToken {
-		r.held.Store(nil)
+	if r.held != nil && r.held.token.AccessToken == accessToken {
+		r.hold(nil)
 	}
 	if f := r.flight; f != nil && !slices.Contains(f.dropped, accessToken) {
 		if len(f.dropped) == maxDropped {
@@ -192,10 +199,10 @@ func (r *reuse) next(ctx context.Context) (*oauth2.Token, *flight, *failure, err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Since(r.start)
-	if h := r.held.Load(); h != nil && now < h.end {
+	if h := r.held; h != nil && now < h.end {
 		if now >= h.renew && r.flight == nil {
-			// Until the renewal lands, callers are back on the short path.
-			r.held.Store(&held{h.token, h.end, h.end})
+			// Until the renewal lands, callers are back on the short way.
+			r.hold(&held{h.token, h.end, h.end})
 			r.launch()
 		}
 		return h.token, nil, nil, nil
@@ -279,11 +286,11 @@ func (r *reuse) land(f *flight, out outcome) *unseen {
 	defer r.mu.Unlock()
 	defer close(f.done)
 	r.flight = nil
-	now, old := time.Since(r.start), r.held.Load()
+	now, old := time.Since(r.start), r.held
 	if out.err == nil {
 		f.token = out.token
 		r.failure, r.failures = nil, 0
-		r.held.Store(hold(out.token, old, now))
+		r.hold(lifeOf(out.token, old, now))
 		return nil
 	}
 	f.err = out.err
@@ -293,7 +300,7 @@ func (r *reuse) land(f *flight, out outcome) *unseen {
 		return nil
 	}
 	retry := later(now, old.end)
-	r.held.Store(&held{old.token, retry, old.end})
+	r.hold(&held{old.token, retry, old.end})
 	return &unseen{out.err, old.end - now, retry - now}
 }
 
@@ -309,8 +316,42 @@ func (r *reuse) report(u *unseen) {
 	}
 }
 
-// hold works out when the token is renewed and when it ends.
-func hold(token *oauth2.Token, old *held, now time.Duration) *held {
+// hold takes h, or nothing, for the token in hand, under the lock.
+func (r *reuse) hold(h *held) {
+	r.held = h
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	if h == nil {
+		r.hand.Store(nil)
+		return
+	}
+	if h.renew == never {
+		r.hand.Store(h.token)
+		return
+	}
+	due := h.renew - timerSlack - time.Since(r.start)
+	if due <= 0 {
+		r.hand.Store(nil)
+		return
+	}
+	r.hand.Store(h.token)
+	// A source that its program has dropped is not kept in memory by its timer for as long as a token may live.
+	dropped := weak.Make(r)
+	r.timer = time.AfterFunc(due, func() {
+		if r := dropped.Value(); r != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.held == h {
+				r.hand.Store(nil)
+			}
+		}
+	})
+}
+
+// lifeOf works out when the token is renewed and when it ends.
+func lifeOf(token *oauth2.Token, old *held, now time.Duration) *held {
 	if token.Expiry.IsZero() {
 		return &held{token, never, never}
 	}

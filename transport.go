@@ -83,11 +83,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	if !stamped {
-		return t.base.RoundTrip(req)
-	}
 	ctx := req.Context()
-	token, err := t.Source.TokenCtx(ctx)
+	var token *oauth2.Token
+	if stamped {
+		token, err = t.Source.TokenCtx(ctx)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -95,7 +95,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.send(req, req.Body, token)
+	if !stamped {
+		return t.base.RoundTrip(req)
+	}
+	resp, err := t.send(req, token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -127,42 +130,41 @@ func (t *Transport) again(req *http.Request, resp *http.Response, refused *oauth
 	if err != nil || fresh == nil || fresh.AccessToken == refused.AccessToken || ctx.Err() != nil {
 		return resp, nil
 	}
-	body := req.Body
+	second := *req
 	if req.GetBody != nil {
-		if body, err = req.GetBody(); err != nil {
+		if second.Body, err = req.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
 	// Read to its end, a short answer leaves the connection free for the second try.
 	io.CopyN(io.Discard, resp.Body, 4<<10)
 	resp.Body.Close()
-	resp, err = t.send(req, body, fresh)
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+	resp, err = t.send(&second, fresh)
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = req
+	if resp.StatusCode == http.StatusUnauthorized {
 		t.futile.Store(&futile{fresh.AccessToken, time.Now()})
 	}
-	return resp, err
+	return resp, nil
 }
 
-// send sends a copy of req with body and token, and closes body if it does not come to that.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, token *oauth2.Token) (*http.Response, error) {
+// send sends a copy of req with the token, and closes its body if it does not come to that.
+func (t *Transport) send(req *http.Request, token *oauth2.Token) (*http.Response, error) {
 	value, err := t.headerOf(token)
 	if err != nil {
-		if body != nil {
-			body.Close()
-		}
+		closeBody(req)
 		return nil, err
 	}
 	out := *req
-	out.Body = body
 	out.Header = make(http.Header, len(req.Header)+1)
 	for k, v := range req.Header {
 		if len(k) == len("Authorization") && strings.EqualFold(k, "Authorization") {
 			if len(v) == 0 {
 				continue
 			}
-			if body != nil {
-				body.Close()
-			}
+			closeBody(req)
 			return nil, fmt.Errorf("postern: request to %s carries an Authorization header already (or user info in its URL); remove it, or send the request with a client that adds no token", show(req.URL))
 		}
 		out.Header[k] = v
@@ -257,14 +259,14 @@ func (t *Transport) admit(req *http.Request) (bool, error) {
 	case req.URL == nil:
 		return false, errors.New("postern: request without a URL")
 	}
-	if err := req.Context().Err(); err != nil {
-		return false, err
-	}
-	named := t.named(req)
-	if req.Response == nil && !named {
+	switch named := t.named(req); {
+	case req.Response != nil: // a redirect
+		return named && t.neverLeft(req), nil
+	case !named:
 		return false, t.refusal(req)
+	default:
+		return true, nil
 	}
-	return named && t.neverLeft(req), nil
 }
 
 // named reports whether the request goes to one of the origins, by its URL and by its Host.

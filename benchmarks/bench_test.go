@@ -1,0 +1,11 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/postern-go/postern/benchmarks/harness"
+)
+
+func BenchmarkTransport(b *testing.B) { harness.Go(b, transportBench()) }
+func BenchmarkExpired(b *testing.B)   { harness.Go(b, expiredBench()) }
+func BenchmarkRollover(b *testing.B)  { harness.Go(b, rolloverBench()) }
