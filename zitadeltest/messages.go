@@ -7,6 +7,7 @@ var english = map[string]string{
 	"Errors.NoChangesFound":                        "No changes",
 	"Errors.IDMissing":                             "ID missing",
 	"Errors.Limits.Instance.Blocked":               "Instance is blocked",
+	"Errors.Token.Invalid":                         "Token is invalid",
 	"Errors.User.NotFound":                         "User could not be found",
 	"Errors.User.AlreadyExists":                    "User already exists",
 	"Errors.User.Invalid":                          "Userdata is invalid",

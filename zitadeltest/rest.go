@@ -65,11 +65,15 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
 		writeError(w, err)
 		return
 	}
-	if v1 := !strings.HasPrefix(r.URL.Path, "/v2/"); v1 {
+	if !isV2(r) {
 		setNoStore(w.Header())
 	}
 	if s.faults.blocked.Load() {
-		writeError(w, &apiError{codeResourceExhausted, "LIMITS-molsj", "Errors.Limits.Instance.Blocked"})
+		err := error(&apiError{codeResourceExhausted, "LIMITS-molsj", "Errors.Limits.Instance.Blocked"})
+		if isV2(r) {
+			err = translated(err)
+		}
+		writeError(w, err)
 		return
 	}
 	s.mu.Lock()
@@ -90,23 +94,36 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = enc.Encode(body) // the caller went away
 }
 
+// answerREST tells errors in English, except that the first APIs translate only what the call itself says and not why it was refused.
 func (s *Server) answerREST(r *http.Request, rt route, body json.RawMessage) (any, error) {
 	c := &call{Server: s, r: r, body: body}
-	if rt.perm != "" {
-		if err := c.authenticate(); err != nil {
-			return nil, err
+	if err := c.admit(rt.perm); err != nil {
+		if isV2(r) {
+			err = translated(err)
 		}
-	}
-	if rt.perm != "" && rt.perm != authenticated {
-		if err := c.permit(rt.perm); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	answer, err := rt.answer(c)
-	if api := new(apiError); errors.As(err, &api) && english[api.msg] != "" {
-		err = &apiError{api.code, api.id, english[api.msg]} // refusals above are told untranslated
+	return answer, translated(err)
+}
+
+func isV2(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/v2/") }
+
+func (c *call) admit(perm string) error {
+	if perm == "" {
+		return nil
 	}
-	return answer, err
+	if err := c.authenticate(); err != nil || perm == authenticated {
+		return err
+	}
+	return c.permit(perm)
+}
+
+func translated(err error) error {
+	if api := new(apiError); errors.As(err, &api) && english[api.msg] != "" {
+		return &apiError{api.code, api.id, english[api.msg]}
+	}
+	return err
 }
 
 // authenticate takes the scheme as exactly "Bearer ". ZITADEL's APIs ask for their own project in the audience, except of personal
@@ -118,7 +135,7 @@ func (c *call) authenticate() error {
 	}
 	parts := strings.Split(header, "Bearer ")
 	if len(parts) != 2 {
-		return unauthenticated("AUTH-7fs1e", "Errors.Token.Invalid")
+		return unauthenticated("AUTH-7fs1e", "invalid auth header")
 	}
 	t, err := c.verifyToken(parts[1])
 	if err != nil || !t.isPAT && !slices.Contains(t.audience, c.zitadelProject) {

@@ -13,19 +13,19 @@ import (
 func (s *Server) routes() http.Handler {
 	oauth := noStore(op.RegisterServer(provider{Server: s}, endpoints,
 		op.WithFallbackLogger(slog.New(slog.DiscardHandler))))
-	rest := s.rest()
-	return s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		isOAuth := strings.HasPrefix(r.URL.Path, "/oauth/v2") || strings.HasPrefix(r.URL.Path, "/oidc/v1") ||
-			strings.HasPrefix(r.URL.Path, "/.well-known/openid-configuration")
-		switch {
-		case isOAuth && s.faults.blocked.Load():
+	blockable := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.faults.blocked.Load() {
 			http.Error(w, "Your ZITADEL instance is blocked.", http.StatusTooManyRequests)
-		case isOAuth:
-			oauth.ServeHTTP(w, r)
-		default:
-			rest.ServeHTTP(w, r)
+			return
 		}
-	}))
+		oauth.ServeHTTP(w, r)
+	})
+	return s.observe(s.onlyInstance(blockable, s.rest()))
+}
+
+func isOAuth(path string) bool {
+	return strings.HasPrefix(path, "/oauth/v2") || strings.HasPrefix(path, "/oidc/v1") ||
+		strings.HasPrefix(path, "/.well-known/openid-configuration")
 }
 
 // noStore forbids caching unless the handler says otherwise. ZITADEL does so on all OAuth endpoints but the keys.
