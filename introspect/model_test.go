@@ -31,6 +31,18 @@ type fact struct {
 	exp    time.Time
 }
 
+func (h *history) change(number int, life time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.facts = append(h.facts, fact{from: time.Now(), number: number, exp: time.Now().Add(life)})
+}
+
+func (h *history) evict() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.evicted = append(h.evicted, time.Now())
+}
+
 func (h *history) now() fact {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -135,15 +147,18 @@ func TestModel(t *testing.T) {
 				} else {
 					wg.Go(func() { verify(token) })
 				}
-			case op < 910:
-				h.mu.Lock()
+			case op < 905:
 				number := i + 2
-				if h.facts[len(h.facts)-1].number > 0 && r.IntN(2) == 0 {
+				if h.now().number > 0 && r.IntN(2) == 0 {
 					number = -number
 				}
-				h.facts = append(h.facts, fact{from: time.Now(), number: number, exp: time.Now().Add(time.Duration(r.IntN(90)) * time.Second)})
-				h.mu.Unlock()
-			case op < 914:
+				h.change(number, time.Duration(r.IntN(90))*time.Second)
+			case op < 915: // something changes about an active token, and an event tells of it
+				if h.now().number < 0 {
+					continue // an inactive answer names no user and no id, so only the token itself evicts it
+				}
+				h.change(i+2, time.Hour)
+				time.Sleep(1)
 				switch r.IntN(3) {
 				case 0:
 					v.EvictToken(token)
@@ -152,11 +167,8 @@ func TestModel(t *testing.T) {
 				case 2:
 					v.EvictSubject("user of " + token)
 				}
-				// An inactive answer names no id and no user, so only the token itself evicts it; it is short-lived anyway.
 				if !slices.ContainsFunc(h.since(time.Now().Add(-30*time.Second)), func(n int) bool { return n < 0 }) {
-					h.mu.Lock()
-					h.evicted = append(h.evicted, time.Now())
-					h.mu.Unlock()
+					h.evict()
 				}
 				time.Sleep(1)
 			default:
@@ -164,6 +176,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		wg.Wait()
+		time.Sleep(2 * latency) // renewals that nobody waits for
 		require.Zero(t, wrong.Load())
 		stats := v.Stats()
 		require.Positive(t, stats.Renewals)
