@@ -13,7 +13,8 @@ import (
 	"github.com/postern-go/postern/zitadeltest"
 )
 
-// demonstrate starts a ZITADEL and the API in this process, and calls the API as three service users and as nobody.
+// demonstrate starts a ZITADEL and the API in this process, and calls the API as nobody and as three service users, each with another
+// kind of token. Then it revokes the tokens, and lets ZITADEL fail.
 func demonstrate(ctx context.Context, out io.Writer) error {
 	zitadel, err := zitadeltest.New(zitadeltest.Config{})
 	if err != nil {
@@ -22,34 +23,49 @@ func demonstrate(ctx context.Context, out io.Writer) error {
 	defer zitadel.Close()
 	project := zitadel.AddProject("orders", "reader", "admin")
 	app := project.AddAPI("orders-api")
-	s := settings{issuer: zitadel.Issuer(), auth: introspect.Basic(app.ClientID, app.ClientSecret)}
-
-	verifier, err := newVerifier(s)
+	mux, verifier, err := newAPI(settings{
+		issuer: zitadel.Issuer(), auth: introspect.Basic(app.ClientID, app.ClientSecret), project: project.ID,
+	})
 	if err != nil {
 		return err
 	}
-	api := httptest.NewServer(routes(newGate(verifier, s)))
+	api := httptest.NewServer(mux)
 	defer api.Close()
+	told, err := subscribe(ctx, zitadel, verifier, mux, api.URL)
+	if err != nil {
+		return err
+	}
 
-	// Each has another kind of token.
-	ours := postern.ScopeProjectAudience(project.ID)
+	guest := zitadel.AddServiceUser("guest")
 	reader := zitadel.AddServiceUser("reader", zitadeltest.WithProjectRole(project, "reader"))
 	admin := zitadel.AddServiceUser("admin", zitadeltest.WithProjectRole(project, "admin"), zitadeltest.JWTTokens())
-	guest := caller{"guest, PAT", zitadel.AddServiceUser("guest").PAT()}
-	readers := caller{"reader, access token", zitadel.IssueToken(reader, "openid", ours)}
-	admins := caller{"admin, JWT", zitadel.IssueToken(admin, "openid", ours)}
+	scopes := []string{"openid", postern.ScopeProjectAudience(project.ID), postern.ScopeProjectsRoles}
+	callers := []caller{
+		{"nobody", ""},
+		{"guest, PAT", guest.PAT()},
+		{"reader, opaque token", zitadel.IssueToken(reader, scopes...)},
+		{"admin, JWT", zitadel.IssueToken(admin, scopes...)},
+	}
 
 	t := &table{ctx: ctx, api: api, w: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
 	t.row("CALLER", "REQUEST", "STATUS", "CHALLENGE")
-	for _, c := range []caller{{"nobody", ""}, guest, readers, admins} {
+	for _, c := range callers {
 		for _, request := range []string{"GET /", "GET /whoami", "GET /orders", "DELETE /orders/1"} {
 			t.call(c, request)
 		}
 	}
-	t.call(caller{"unknown token", "made-up"}, "GET /orders")
-	t.call(caller{"malformed header", "two words"}, "GET /orders")
+	t.call(caller{"somebody, made-up token", "made-up"}, "GET /orders")
+	t.call(caller{"somebody, malformed header", "two words"}, "GET /orders")
+	for _, c := range callers[1:] {
+		zitadel.Revoke(c.token)
+		if err := told.wait(ctx); err != nil {
+			return err
+		}
+		c.name += ", revoked"
+		t.call(c, "GET /whoami")
+	}
 	zitadel.Misbehave(zitadeltest.IntrospectionEndpoint, -1, zitadeltest.Status(http.StatusServiceUnavailable))
-	t.call(caller{"ZITADEL is down", "made-up-too"}, "GET /orders")
+	t.call(caller{"somebody, ZITADEL is down", "made-up-too"}, "GET /orders")
 	return t.end()
 }
 

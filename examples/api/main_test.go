@@ -95,6 +95,38 @@ func TestOrdersAreRemovedOnce(t *testing.T) {
 	assert.Equal(t, []order{{1, "anvil"}, {3, "dynamite"}}, list)
 }
 
+func TestWithItsProjectIDTheAPIVerifiesJWTsByItself(t *testing.T) {
+	zitadel := zitadeltest.Start(t)
+	project := zitadel.AddProject("orders", "reader")
+	app := project.AddAPI("orders-api")
+	vars := map[string]string{
+		"ZITADEL_ISSUER": zitadel.Issuer(), "ZITADEL_API_CLIENT_ID": app.ClientID, "ZITADEL_API_CLIENT_SECRET": app.ClientSecret,
+		"ZITADEL_PROJECT_ID": project.ID, "ZITADEL_SIGNING_KEY": "60qg1DolicZwlHOWbNwgumZjX6NfVxtCUWSK",
+	}
+	reader := zitadel.AddServiceUser("reader", zitadeltest.WithProjectRole(project, "reader"), zitadeltest.JWTTokens())
+	url, stop := start(t, vars)
+	defer stop()
+	zitadel.Misbehave(zitadeltest.IntrospectionEndpoint, -1, zitadeltest.Status(http.StatusServiceUnavailable))
+	jwt := zitadel.IssueToken(reader, "openid", postern.ScopeProjectAudience(project.ID), postern.ScopeProjectsRoles)
+	assert.Equal(t, 200, status(t, "GET", url+"/orders", jwt, nil))
+	assert.Equal(t, 503, status(t, "GET", url+"/orders", reader.PAT(), nil), "personal access tokens are asked about")
+	assert.Equal(t, 401, status(t, "POST", url+"/zitadel/events", "", nil), "an event that is not signed")
+}
+
+// What the events are for: without them the answer about a token is used until it is a minute old.
+func TestWithoutEventsARevokedTokenIsRememberedForAWhile(t *testing.T) {
+	zitadel := zitadeltest.Start(t)
+	app := zitadel.AddProject("orders").AddAPI("orders-api")
+	url, stop := start(t, map[string]string{
+		"ZITADEL_ISSUER": zitadel.Issuer(), "ZITADEL_API_CLIENT_ID": app.ClientID, "ZITADEL_API_CLIENT_SECRET": app.ClientSecret,
+	})
+	defer stop()
+	token := zitadel.AddServiceUser("guest").PAT()
+	assert.Equal(t, 200, status(t, "GET", url+"/whoami", token, nil))
+	zitadel.Revoke(token)
+	assert.Equal(t, 200, status(t, "GET", url+"/whoami", token, nil))
+}
+
 func TestSettingsMistakesAreNamed(t *testing.T) {
 	for rule, c := range map[string]struct {
 		vars map[string]string
@@ -107,6 +139,9 @@ func TestSettingsMistakesAreNamed(t *testing.T) {
 		"address in use or wrong": {map[string]string{
 			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ORDERS_ADDR": "nowhere",
 		}, "ORDERS_ADDR: "},
+		"signing key cut short": {map[string]string{
+			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ZITADEL_SIGNING_KEY": "60qg1",
+		}, "SigningKeys"},
 		"issuer is no URL": {map[string]string{
 			"ZITADEL_ISSUER": "zitadel", "ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t",
 		}, "Issuer"},

@@ -12,15 +12,9 @@ import (
 
 // serve listens until ctx ends, then lets the requests that it has finish.
 func serve(ctx context.Context, s settings, out io.Writer) error {
-	verifier, err := newVerifier(s)
+	mux, _, err := newAPI(s)
 	if err != nil {
 		return err
-	}
-	gate := newGate(verifier, s)
-	mux := http.NewServeMux()
-	mux.Handle("/", routes(gate))
-	if s.resource != nil {
-		mux.Handle(gate.Metadata())
 	}
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/introspect"
 	"github.com/postern-go/postern/keyfile"
 	"github.com/postern-go/postern/middleware"
@@ -12,14 +11,18 @@ import (
 
 // settings are what the environment says; see README.md.
 type settings struct {
-	addr     string
-	issuer   string
-	auth     introspect.Auth
-	resource *middleware.Resource
+	addr       string
+	issuer     string
+	auth       introspect.Auth
+	project    string // empty: no token is verified here, all are asked about
+	signingKey string // empty: no events
+	resource   *middleware.Resource
 }
 
 func readSettings(getenv func(string) string) (settings, error) {
-	s := settings{addr: getenv("ORDERS_ADDR"), issuer: getenv("ZITADEL_ISSUER")}
+	s := settings{
+		addr: getenv("ORDERS_ADDR"), issuer: getenv("ZITADEL_ISSUER"), project: getenv("ZITADEL_PROJECT_ID"), signingKey: getenv("ZITADEL_SIGNING_KEY"),
+	}
 	if s.addr == "" {
 		s.addr = "127.0.0.1:8080"
 	}
@@ -43,13 +46,4 @@ func readSettings(getenv func(string) string) (settings, error) {
 			"your ZITADEL project, so that this API may ask whose token it gets")
 	}
 	return s, nil
-}
-
-// newVerifier is where the API decides how it learns whose token it gets.
-func newVerifier(s settings) (postern.Verifier, error) {
-	return introspect.New(introspect.Config{Issuer: s.issuer, Auth: s.auth})
-}
-
-func newGate(v postern.Verifier, s settings) *middleware.Gate {
-	return middleware.New(v, middleware.Config{Realm: "orders", Resource: s.resource})
 }
