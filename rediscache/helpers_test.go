@@ -1,0 +1,147 @@
+package rediscache
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/postern-go/postern/introspect"
+	"github.com/postern-go/postern/rediscache/internal/redisserver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	testSecret  = bytes.Repeat([]byte("fleet secret one"), 2)
+	otherSecret = bytes.Repeat([]byte("fleet secret two"), 2)
+	testKey     = introspect.SharedKey{Issuer: "https://issuer.example", ClientID: "orders-api", Token: "token-of-the-ci-bot"}
+)
+
+// replica is a Cache with what its first level was told.
+type replica struct {
+	*Cache
+	mu   sync.Mutex
+	told []introspect.Eviction
+}
+
+func (r *replica) evictions() []introspect.Eviction {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]introspect.Eviction{}, r.told...)
+}
+
+func (r *replica) heard(e introspect.Eviction) func() bool {
+	return func() bool {
+		for _, told := range r.evictions() {
+			if told == e {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func testConfig(server *redisserver.Server) Config {
+	return Config{
+		Redis:   rueidis.ClientOption{InitAddress: []string{server.Addr()}},
+		Secrets: [][]byte{testSecret},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+// settled reports whether what it published is in the journal, as it read itself.
+func (r *replica) settled() bool {
+	r.journal.mu.Lock()
+	defer r.journal.mu.Unlock()
+	return len(r.journal.pending) == 0
+}
+
+// startReplica returns a replica that may not be connected yet.
+func startReplica(t testing.TB, cfg Config) *replica {
+	t.Helper()
+	c, err := New(cfg)
+	require.NoError(t, err)
+	r := &replica{Cache: c}
+	c.Watch(func(e introspect.Eviction) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.told = append(r.told, e)
+	})
+	t.Cleanup(c.Close)
+	c.begin()
+	return r
+}
+
+// newReplica returns a replica that has read the journal.
+func newReplica(t testing.TB, cfg Config) *replica {
+	t.Helper()
+	r := startReplica(t, cfg)
+	until(t, func() bool { return r.Stats().Ready })
+	return r
+}
+
+// until waits for what happens in another process or goroutine, however long it takes.
+func until(t testing.TB, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("the test ended first")
+		}
+	}
+}
+
+// claims of a user's token.
+func testAnswer(tokenID, subject string) introspect.SharedAnswer {
+	return introspect.SharedAnswer{
+		Claims:  fmt.Appendf(nil, `{"active":true,"sub":%q,"jti":%q,"username":"ci-bot"}`, subject, tokenID),
+		TokenID: tokenID, Subject: subject, Asked: time.Now(), Expires: time.Now().Add(time.Hour),
+	}
+}
+
+// put stores until it was stored: a machine under load may take longer than the budget.
+func (r *replica) put(t testing.TB, key introspect.SharedKey, a introspect.SharedAnswer) {
+	t.Helper()
+	until(t, func() bool { return r.Store(t.Context(), key, a) == nil })
+}
+
+// get loads until the store could be asked.
+func (r *replica) get(t testing.TB, key introspect.SharedKey) (introspect.SharedAnswer, bool) {
+	t.Helper()
+	var a introspect.SharedAnswer
+	var ok bool
+	until(t, func() bool {
+		var err error
+		a, ok, err = r.Load(t.Context(), key)
+		return err == nil
+	})
+	return a, ok
+}
+
+func (r *replica) has(t testing.TB, key introspect.SharedKey) bool {
+	t.Helper()
+	_, ok := r.get(t, key)
+	return ok
+}
+
+// redis is what an attacker has: a connection with every permission.
+func redis(t testing.TB, server *redisserver.Server) func(words ...string) rueidis.RedisResult {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return func(words ...string) rueidis.RedisResult {
+		return client.Do(context.Background(), client.B().Arbitrary(words[0]).Args(words[1:]...).Build())
+	}
+}
