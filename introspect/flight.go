@@ -14,6 +14,7 @@ type flight struct {
 	mark   cache.Mark
 	known  bool                 // the token was good when the server was last asked about it
 	renews *cache.Item[verdict] // the entry in use that this is to renew, or nil
+	blind  bool                 // what the second level has for the token could not be seen
 
 	waiting int // callers, under flights.mu
 	done    chan struct{}

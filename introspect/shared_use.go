@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/postern-go/postern/internal/cache"
@@ -12,13 +13,14 @@ func (v *verifier) watchShared() {
 	if v.cfg.Shared == nil {
 		return
 	}
+	v.sharedAll.evict = v.evictAll
 	v.cfg.Shared.Watch(func(e Eviction) {
 		if e.Issuer != "" && e.Issuer != v.cfg.Issuer {
 			return
 		}
 		switch {
 		case e.All:
-			v.evictAll()
+			v.sharedAll.call() // each replica that is told by the server tells the fleet
 		case e.TokenID != "":
 			v.evictTokenID(e.TokenID)
 		case e.Subject != "":
@@ -34,10 +36,10 @@ func (v *verifier) publish(e Eviction) {
 	}
 }
 
-// loadShared returns an answer of the second level that is still good. A flight that renews an entry does not ask there: it
-// would get the answer that the entry was made of.
+// loadShared returns an answer of the second level that is still good. A flight that renews an entry takes one in the first half
+// of its life: what another replica has renewed already, and not the answer that the entry was made of.
 func (v *verifier) loadShared(ctx context.Context, f *flight) (cache.Entry[verdict], bool) {
-	if v.cfg.Shared == nil || f.renews != nil {
+	if v.cfg.Shared == nil {
 		return cache.Entry[verdict]{}, false
 	}
 	key, err := v.sharedKey(ctx, f.token)
@@ -45,17 +47,19 @@ func (v *verifier) loadShared(ctx context.Context, f *flight) (cache.Entry[verdi
 		return cache.Entry[verdict]{}, false
 	}
 	answer, ok, err := v.cfg.Shared.Load(ctx, key)
+	f.blind = err != nil
 	if err != nil || !ok {
 		return cache.Entry[verdict]{}, false
 	}
 	now := time.Now()
 	left := answer.Expires.Sub(now)
 	entry, err := v.rules.judge(answer.Claims, now)
-	if err != nil || entry.Bad || left <= 0 {
+	if err != nil || entry.Bad || left <= 0 || f.renews != nil && left < v.cfg.TTL/2 {
 		return cache.Entry[verdict]{}, false
 	}
 	entry.Fresh = min(entry.Fresh, left)
-	entry.Renew = min(entry.Renew, entry.Fresh-entry.Fresh/5)
+	// Replicas that hold the same answer renew it one after the other, so that most find what the first one brought.
+	entry.Renew = min(entry.Renew, entry.Fresh*4/5-rand.N(entry.Fresh*3/10+1))
 	return entry, true
 }
 
@@ -69,7 +73,7 @@ func (v *verifier) storeShared(ctx context.Context, f *flight, asked time.Time, 
 		return
 	}
 	if s.entry.Bad {
-		if f.known {
+		if f.known || f.blind {
 			_ = v.cfg.Shared.Delete(ctx, key) // what fails there costs a question, no more
 		}
 		return

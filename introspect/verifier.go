@@ -34,6 +34,8 @@ type verifier struct {
 	bursts  bursts
 	also    also
 
+	sharedAll coalesced // evictions of everything by the fleet
+
 	refusalLog, burstLog                       oncePerMinute
 	misses, stale, calls, failures, turnedAway atomic.Uint64
 	renewals, turnedInactive, inactiveBursts   atomic.Uint64
@@ -120,26 +122,26 @@ func (v *verifier) renew(wanted flight, old *cache.Item[verdict]) {
 // remembered, holds for every Verify that begins after it returns, and voids what calls in flight bring. With Config.Shared it
 // also waits for the second level, for Config.Timeout at most.
 func (v *Verifier) EvictToken(token string) {
+	v.v.deleteShared(token) // first: from here on nobody loads what is then evicted here
 	v.v.cache.EvictKey(v.v.cache.Key(token))
-	v.v.deleteShared(token)
 }
 
 // EvictTokenID forgets the token with that id (jti; a personal access token's tokenId). The part of an id before "-at_" names a
 // session of ZITADEL's, and forgets all its tokens. See EvictToken; with Config.Shared the other replicas are told.
 func (v *Verifier) EvictTokenID(id string) {
-	v.v.evictTokenID(id)
 	v.v.publish(Eviction{TokenID: id})
+	v.v.evictTokenID(id)
 }
 
 // EvictSubject forgets every token of the user with that id (sub). See EvictToken; with Config.Shared the other replicas are
 // told.
 func (v *Verifier) EvictSubject(userID string) {
-	v.v.evictSubject(userID)
 	v.v.publish(Eviction{Subject: userID})
+	v.v.evictSubject(userID)
 }
 
 // EvictAll forgets everything. See EvictToken; with Config.Shared the other replicas are told.
 func (v *Verifier) EvictAll() {
-	v.v.evictAll()
 	v.v.publish(Eviction{All: true})
+	v.v.evictAll()
 }
