@@ -3,53 +3,37 @@ package keyfile
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"os"
-	"sync"
-	"time"
 
-	"github.com/postern-go/postern/internal/smallfile"
+	"github.com/postern-go/postern/internal/follow"
 )
 
-// File is a key file that is followed: when it is replaced, as a secret mounted into a container is, the next call for the key
-// gets the new one. Make one with Open.
+// File is a key file that is followed: when it is replaced, as package rotate, an editor or a mounted secret does it, calls for
+// the key get the new one within 5 seconds. Make one with Open. It is safe for concurrent use.
 type File struct {
 	path string
-
-	mu   sync.Mutex
-	key  *Key
-	info fs.FileInfo // of the file when key was read
+	file *follow.File[*Key]
 }
 
-// Open reads the key file at path, as Read does, and returns a Source that reads it again when it has changed.
-func Open(path string) (*File, error) {
-	key, info, err := read(path, time.Now())
+// Open reads the key file at path, as Read does, and returns a Source that reads it again when it has changed. It looks when the
+// key is asked for, and then at most every 5 seconds; nothing runs in the background. A file that is gone, half written or wrong
+// leaves the key before in use, and is logged once.
+func Open(path string, options ...Option) (*File, error) {
+	o := apply(options)
+	file, err := follow.Open(follow.Config[*Key]{
+		Path: path, Limit: maxSize, What: "key", Logger: o.logger, Parse: o.parse,
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keyfile: %w", err)
 	}
-	return &File{path: path, key: key, info: info}, nil
+	return &File{path: path, file: file}, nil
 }
 
-// Key returns the key that is in the file now. While the file is missing or not whole, as for a moment when it is replaced,
-// that is the key as last read. It never waits for anything but the file system, and ignores ctx.
-func (f *File) Key(context.Context) (*Key, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if info, err := os.Stat(f.path); err != nil || smallfile.Same(info, f.info) {
-		return f.key, nil
-	}
-	if key, info, err := read(f.path, time.Now()); err == nil {
-		f.key, f.info = key, info
-	}
-	return f.key, nil
-}
+// Key returns the key that is in the file now, or was when the file was last right. It waits for nothing but the file system, and
+// takes no notice of ctx.
+func (f *File) Key(ctx context.Context) (*Key, error) { return f.file.Get().Key(ctx) }
 
-// Current returns the key as last read, without a look at the file.
-func (f *File) Current() *Key {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.key
-}
+// Current returns the key as Key does, and counts as no use of it: its expiry is not warned of.
+func (f *File) Current() *Key { return f.file.Get() }
 
 // String names the file by its path.
 func (f *File) String() string { return fmt.Sprintf("keyfile.File(%q)", f.path) }

@@ -6,8 +6,9 @@
 //	}
 //	src, err := jwtprofile.New(jwtprofile.Config{Issuer: issuer, Key: key})
 //
-// Parse takes the content instead of a path, and Open follows a file that is replaced while the program runs. Whatever gives
-// a key is a Source: *Key and *File are, and so is a type of yours that asks a vault.
+// Parse takes the content instead of a path, and Open follows a file that is replaced while the program runs. From 7 days before
+// a key's expiry on, its use logs a warning once a day, see Warn. Whatever gives a key is a Source: *Key and *File are, and so is
+// a type of yours that asks a vault.
 //
 // The private half may live elsewhere, in a KMS, an HSM or a TPM. Then the key has no file: make it yourself, with that
 // device's crypto.Signer, and with the public half uploaded to ZITADEL.
@@ -27,6 +28,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/postern-go/postern/internal/expiry"
 )
 
 // Type says whose key it is.
@@ -68,13 +71,16 @@ type Key struct {
 	// Signer is the private key: RSA of 2048 to 16384 bits, or ECDSA on P-256. Its Sign may be called by several goroutines at
 	// once. A Signer that is not plain memory should return within a second or so: callers wait for it.
 	Signer crypto.Signer
+
+	watch *expiry.Watch // nil for one made by hand
 }
 
-// Key returns k itself, so that a *Key is a Source.
+// Key returns k itself, so that a *Key is a Source. When it comes from a file and runs out soon, that is logged, see Warn.
 func (k *Key) Key(context.Context) (*Key, error) {
 	if k == nil {
 		return nil, errors.New("keyfile: expected a key, got nil: use the key that Read or Parse returned, and look at their error first")
 	}
+	k.watch.Check(k.Expiry)
 	return k, nil
 }
 

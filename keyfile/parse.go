@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -20,9 +19,16 @@ const maxSize = 64 << 10
 
 // Read reads the key file at path: a regular file, or a symbolic link to one, of at most 64 KiB. See Parse for what it holds.
 // Errors name the path and what to do, and show nothing of the file's content.
-func Read(path string) (*Key, error) {
-	key, _, err := read(path, time.Now())
-	return key, err
+func Read(path string, options ...Option) (*Key, error) {
+	data, _, err := smallfile.Read(path, maxSize)
+	if err != nil {
+		return nil, fmt.Errorf("keyfile: %w", err)
+	}
+	key, err := apply(options).parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("keyfile: %s: %w", path, err)
+	}
+	return key, nil
 }
 
 // Parse reads the content of a key file, at most 64 KiB: a JSON object as ZITADEL makes it, with
@@ -34,24 +40,12 @@ func Read(path string) (*Key, error) {
 // PKCS #8 (RFC 5208) or SEC 1 (RFC 5915), not encrypted: RSA of 2048 to 16384 bits, or ECDSA on P-256. Names match exactly, and a name
 // that stands twice is refused. A key that has expired is refused with its date. Errors show nothing of data but those names,
 // the kind and size of the key, and the date.
-func Parse(data []byte) (*Key, error) {
-	key, err := parse(data, time.Now())
+func Parse(data []byte, options ...Option) (*Key, error) {
+	key, err := apply(options).parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("keyfile: %w", err)
 	}
 	return key, nil
-}
-
-func read(path string, now time.Time) (*Key, fs.FileInfo, error) {
-	data, info, err := smallfile.Read(path, maxSize)
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyfile: %w", err)
-	}
-	key, err := parse(data, now)
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyfile: %s: %w", path, err)
-	}
-	return key, info, nil
 }
 
 func parse(data []byte, now time.Time) (*Key, error) {

@@ -8,6 +8,9 @@
 //	client := postern.NewClient(src, issuer)
 //	resp, err := client.Get(issuer + "/management/v1/orgs/me")
 //
+// FromFile takes up a file that changes, and package rotate changes it before the token runs out. Where the end is known, by Expires or
+// LearnExpiry, it is warned of from 7 days before, see Warn.
+//
 // A personal access token needs no scope to call ZITADEL's APIs. When they answer 401 it has expired or was removed, or its user
 // was locked or deactivated, which ends all of the user's tokens for good: make another. When they answer 404 with "membership not
 // found" the token is good, and its user has no role that allows the call: make the user a manager of the organisation,
@@ -26,22 +29,21 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/bearer"
-	"github.com/postern-go/postern/internal/smallfile"
+	"github.com/postern-go/postern/internal/follow"
 )
 
-// Source gives one personal access token. It is safe for concurrent use, and formats without the token.
+// Source gives a personal access token. It is safe for concurrent use, and formats without the token.
 type Source struct {
-	token *oauth2.Token
+	fixed   *oauth2.Token               // what New and FromEnv were given
+	file    *follow.File[*oauth2.Token] // or the file to look into
+	options *options
+	learner learner
 }
 
-var _ postern.TokenSource = (*Source)(nil)
-
-// An Option tells what a token does not tell by itself.
-type Option func(*oauth2.Token)
-
-// Expires says when ZITADEL ends the token, as it did when the token was made. From then on the Source gives an error
-// instead. Without it, or with the zero time, the token is given out for ever.
-func Expires(at time.Time) Option { return func(t *oauth2.Token) { t.Expiry = at } }
+var (
+	_ postern.TokenSource = (*Source)(nil)
+	_ postern.Invalidator = (*Source)(nil)
+)
 
 // New makes a Source of a token. Line breaks after it are cut off. It refuses what cannot be a bearer token (RFC 6750 §2.1: letters,
 // digits and -._~+/, then any number of =, here at most 16 KiB), and a token that has expired. The error shows no part
@@ -55,17 +57,25 @@ func New(token string, options ...Option) (*Source, error) {
 }
 
 // FromFile reads the token in the file at path, which holds nothing else: a regular file, or a symbolic link to one. See New for
-// what a token is.
+// what a token is. The file is followed: when it is replaced, as package rotate, an editor or a mounted secret does it, calls get
+// the new token within 5 seconds. It is looked at when a token is asked for, at most every 5 seconds, and when a server refused
+// the token; nothing runs in the background. A file that is gone, half written or wrong leaves the token before in use, and is
+// logged once. What Expires says is about the token that is there now, and not about the next.
 func FromFile(path string, options ...Option) (*Source, error) {
-	data, _, err := smallfile.Read(path, maxFile)
+	o := apply(options)
+	first := o.expires
+	file, err := follow.Open(follow.Config[*oauth2.Token]{
+		Path: path, Limit: maxFile, What: "personal access token", Logger: o.logger,
+		Parse: func(data []byte) (*oauth2.Token, error) {
+			expires := first
+			first = time.Time{}
+			return newToken(string(data), expires)
+		},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("pat: %w", err)
 	}
-	s, err := newSource(string(data), options)
-	if err != nil {
-		return nil, fmt.Errorf("pat: %s: %w", path, err)
-	}
-	return s, nil
+	return &Source{file: file, options: o}, nil
 }
 
 // FromEnv reads the token in the environment variable of that name, once. See New for what a token is.
@@ -84,34 +94,68 @@ func FromEnv(name string, options ...Option) (*Source, error) {
 // Token returns the token; see TokenCtx.
 func (s *Source) Token() (*oauth2.Token, error) { return s.TokenCtx(context.Background()) }
 
-// TokenCtx returns the token, which is the same each time, or an error once it has expired. It does not wait, and takes no notice
-// of ctx.
-func (s *Source) TokenCtx(context.Context) (*oauth2.Token, error) {
-	if err := expired(s.token, time.Now()); err != nil {
+// TokenCtx returns the token, which is the same each time until its file changes, or an error once it has expired. It waits for
+// nothing but the file system, except for LearnExpiry, and takes no other notice of ctx.
+func (s *Source) TokenCtx(ctx context.Context) (*oauth2.Token, error) {
+	token := s.current()
+	if err := expired(token.Expiry, time.Now()); err != nil {
 		return nil, fmt.Errorf("pat: %w", err)
 	}
-	return s.token, nil
+	if token.Expiry.IsZero() && s.options.ask != nil {
+		s.learner.learn(ctx, token, s.options)
+	}
+	s.options.watch.Check(s.expiry(token))
+	return token, nil
+}
+
+// Expiry returns when the token ends, as Expires told or LearnExpiry found out, or the zero time when that is not known.
+func (s *Source) Expiry() time.Time { return s.expiry(s.current()) }
+
+// Invalidate has the file looked at now, and not only when 5 seconds have passed, if that is the token in use: a server refused it.
+func (s *Source) Invalidate(accessToken string) {
+	if s.file != nil && s.file.Get().AccessToken == accessToken {
+		s.file.Refresh()
+	}
 }
 
 // Format prints the type's name for every verb and flag.
 func (s *Source) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("pat.Source")) }
 
+func (s *Source) current() *oauth2.Token {
+	if s.file != nil {
+		return s.file.Get()
+	}
+	return s.fixed
+}
+
+func (s *Source) expiry(token *oauth2.Token) time.Time {
+	if !token.Expiry.IsZero() {
+		return token.Expiry
+	}
+	return s.learner.expiry(token)
+}
+
 // maxFile is the longest token with line breaks after it, in bytes.
 const maxFile = bearer.MaxLength + 16
 
 func newSource(text string, options []Option) (*Source, error) {
+	o := apply(options)
+	token, err := newToken(text, o.expires)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{fixed: token, options: o}, nil
+}
+
+func newToken(text string, expires time.Time) (*oauth2.Token, error) {
 	token, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	t := &oauth2.Token{AccessToken: token, TokenType: "Bearer"}
-	for _, option := range options {
-		option(t)
-	}
-	if err := expired(t, time.Now()); err != nil {
+	if err := expired(expires, time.Now()); err != nil {
 		return nil, err
 	}
-	return &Source{token: t}, nil
+	return &oauth2.Token{AccessToken: token, TokenType: "Bearer", Expiry: expires}, nil
 }
 
 // parse returns the token in text.
@@ -132,10 +176,10 @@ func parse(text string) (string, error) {
 	return "", fmt.Errorf("%w: copy the personal access token again, in one piece", err)
 }
 
-func expired(t *oauth2.Token, now time.Time) error {
-	if t.Expiry.IsZero() || now.Before(t.Expiry) {
+func expired(expires, now time.Time) error {
+	if expires.IsZero() || now.Before(expires) {
 		return nil
 	}
 	return fmt.Errorf("expected a token that is still valid, got one that expired on %s: add another personal access token to the service user in ZITADEL",
-		t.Expiry.UTC().Format(time.RFC3339))
+		expires.UTC().Format(time.RFC3339))
 }

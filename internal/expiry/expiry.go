@@ -37,9 +37,9 @@ type plan struct{ expires, next time.Time }
 func Ends(t time.Time) bool { return !t.IsZero() && t.Before(never) }
 
 // Check warns when the credential, which ends at expires, is near its end or past it, and the last warning of the same is a
-// day ago. It costs two comparisons when there is nothing to say.
+// day ago. It costs two comparisons when there is nothing to say. A nil Watch says nothing.
 func (w *Watch) Check(expires time.Time) {
-	if w.Before < 0 || !Ends(expires) {
+	if w == nil || w.Before < 0 || !Ends(expires) {
 		return
 	}
 	now := time.Now()

@@ -69,6 +69,7 @@ func TestNoWarning(t *testing.T) {
 	w, warnings, _ := watch(0)
 	w.Check(time.Time{})
 	w.Check(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))
+	(*expiry.Watch)(nil).Check(time.Now())
 	off, offWarnings, _ := watch(-1)
 	off.Check(time.Now())
 	assert.Zero(t, warnings())

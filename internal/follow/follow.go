@@ -29,7 +29,7 @@ type Config[T any] struct {
 	Path  string
 	Limit int64                   // bytes; a longer file is refused
 	Parse func([]byte) (T, error) // its errors must not show what the file holds
-	What  string                  // names the content in errors and logs: "personal access token"
+	What  string                  // names the content in logs: "personal access token"
 	// Logger hears once of each trouble with the file, and of each new content. Nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -44,7 +44,7 @@ type File[T any] struct {
 	mu      sync.Mutex // held by the one caller who looks; the others go on with what is there
 	sum     [sha256.Size]byte
 	fresh   [sha256.Size]byte // a new content that may still be half written
-	trouble string            // what the log was told last
+	trouble string            // what the log was told last, in some form
 	looked  time.Time
 }
 
@@ -53,11 +53,11 @@ type File[T any] struct {
 func Open[T any](cfg Config[T]) (*File[T], error) {
 	data, _, err := smallfile.Read(cfg.Path, cfg.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.What, err)
+		return nil, err
 	}
 	value, err := cfg.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", cfg.What, cfg.Path, err)
+		return nil, fmt.Errorf("%s: %w", cfg.Path, err)
 	}
 	now := time.Now()
 	f := &File[T]{cfg: cfg, start: now, looked: now, sum: sha256.Sum256(data)}
@@ -91,7 +91,7 @@ func (f *File[T]) look() {
 	f.wait(Interval)
 	data, info, err := smallfile.Read(f.cfg.Path, f.cfg.Limit)
 	if err != nil {
-		f.complain(err)
+		f.complain(err.Error(), err)
 		return
 	}
 	sum := sha256.Sum256(data)
@@ -107,7 +107,7 @@ func (f *File[T]) look() {
 	}
 	value, err := f.cfg.Parse(data)
 	if err != nil {
-		f.complain(err)
+		f.complain(string(sum[:]), err) // not by its text, which may tell the time
 		return
 	}
 	f.sum, f.trouble = sum, ""
@@ -118,11 +118,11 @@ func (f *File[T]) look() {
 func (f *File[T]) wait(d time.Duration) { f.next.Store(int64(time.Since(f.start) + d)) }
 
 // complain says each trouble once: not again before the file was right in between, or wrong in another way.
-func (f *File[T]) complain(err error) {
-	if err.Error() == f.trouble {
+func (f *File[T]) complain(trouble string, err error) {
+	if trouble == f.trouble {
 		return
 	}
-	f.trouble = err.Error()
+	f.trouble = trouble
 	f.logger().Warn("postern: the file of the "+f.cfg.What+" is not usable, going on with the one before",
 		"file", f.cfg.Path, "err", err)
 }
