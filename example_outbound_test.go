@@ -54,7 +54,7 @@ func ExampleTransport() {
 	_, err := client.Get("https://login.example.com/")
 	fmt.Println(err)
 	// Output:
-	// Get "https://login.example.com/": postern: request to "https://login.example.com" refused: its origin is not among Origins [https://api.example.com:443 https://*.tenants.example.com:443]; add it if the token may go there
+	// Get "https://login.example.com/": postern: request to "https://login.example.com" refused: its origin is not among Origins ["https://api.example.com" "https://*.tenants.example.com"]; add it if the token may go there
 }
 
 // vault is a source of one's own: each call fetches a token, and takes its time.

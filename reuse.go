@@ -39,7 +39,7 @@ type ReuseConfig struct {
 // already. It is an Invalidator too, and hands Invalidate on to src where src is one. A token in hand costs a caller one atomic
 // load.
 //
-//   - Renewal: at min(max(10 %, 1 min), half) of its life before a token ends, less up to a fifth of that at random so
+//   - Renewal: at min(max(10 %, 1 min), half) of its life before a token ends, less up to a tenth of that at random so
 //     that a fleet spreads out, the next caller starts a call of src in the background, and goes on with the token in hand.
 //     A renewal that fails, or brings the same token again, is tried again after half of the time that is left. Nothing
 //     polls, and without callers nothing is renewed.
@@ -364,12 +364,12 @@ func lifeOf(token *oauth2.Token, old *held, now time.Duration) *held {
 		return &held{token, later(now, end), end}
 	}
 	lead := min(max(life/10, time.Minute), life/2)
-	return &held{token, end - shorten(lead), end}
+	return &held{token, end - shorten(lead, 10), end}
 }
 
 // later is when a renewal that brought nothing is tried again: each time after half of what is left.
 func later(now, end time.Duration) time.Duration {
-	return now + max(shorten((end-now)/2), minRenewalGap)
+	return now + max(shorten((end-now)/2, 5), minRenewalGap)
 }
 
 // memory is how long a failure, the n-th in a row, is remembered.
@@ -385,19 +385,19 @@ func memory(err error, n int) time.Duration {
 	case n > 1:
 		wait = double(100*time.Millisecond, n-2, maxFailureMemory)
 	}
-	return max(shorten(wait), min(answer.RetryAfter, maxRetryAfter))
+	return max(shorten(wait, 5), min(answer.RetryAfter, maxRetryAfter))
 }
 
 func double(d time.Duration, times int, limit time.Duration) time.Duration {
 	return min(d<<min(times, 16), limit)
 }
 
-// shorten takes up to a fifth off at random, so that many processes do not act as one.
-func shorten(d time.Duration) time.Duration {
-	if d < 5 {
+// shorten takes up to d/part off at random, so that many processes do not act as one.
+func shorten(d, part time.Duration) time.Duration {
+	if d < part {
 		return d
 	}
-	return d - rand.N(d/5)
+	return d - rand.N(d/part)
 }
 
 // checked refuses tokens that no caller could use.

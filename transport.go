@@ -312,7 +312,7 @@ func (t *Transport) refusal(req *http.Request) error {
 		return fmt.Errorf("postern: request to %s with Host %q refused: the server may give it to whom that name belongs to; add its origin to Origins if the token may go there",
 			show(req.URL), req.Host)
 	}
-	return fmt.Errorf("postern: request to %s refused: its origin is not among Origins %s; add it if the token may go there", show(req.URL), t.origins)
+	return fmt.Errorf("postern: request to %s refused: its origin is not among Origins %q; add it if the token may go there", show(req.URL), t.Origins)
 }
 
 // show writes a URL's origin, without user info, path and query, which may hold secrets.
