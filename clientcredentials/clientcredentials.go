@@ -104,7 +104,7 @@ func (s *Source) Invalidate(accessToken string) {
 }
 
 // Format prints the type's name for every verb and flag.
-func (s *Source) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("clientcredentials.Source")) }
+func (s Source) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("clientcredentials.Source")) }
 
 const maxCredential = 1 << 10 // bytes, of an id or a secret; ZITADEL's secrets have 64
 

@@ -124,7 +124,7 @@ func (s *Source) Invalidate(accessToken string) {
 }
 
 // Format prints the type's name for every verb and flag.
-func (s *Source) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("jwtprofile.Source")) }
+func (s Source) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("jwtprofile.Source")) }
 
 // grant asks for one token, each time.
 type grant struct {

@@ -345,6 +345,7 @@ func TestAKeyFormatsWithoutItsSecret(t *testing.T) {
 		"in an exported field":          holder{Value: *key, Pointer: key, Any: *key, List: []Key{*key}, Map: map[string]Key{"k": *key}},
 		"in a pointer to such a struct": &holder{Value: *key, Pointer: key},
 		"in an unexported field":        struct{ key *Key }{key},
+		"a value in such a field":       struct{ key Key }{*key},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%#x", "% x", "%08.3f", "%!"} {
 			assertNone(t, fmt.Sprintf(verb, value), secrets, name+" "+verb)

@@ -34,11 +34,14 @@ import (
 
 // Source gives a personal access token. It is safe for concurrent use, and formats without the token.
 type Source struct {
-	fixed   *oauth2.Token               // what New and FromEnv were given
+	fixed   *held                       // what New and FromEnv were given
 	file    *follow.File[*oauth2.Token] // or the file to look into
 	options *options
 	learner learner
 }
+
+// held puts a second pointer before the token: of a value that a verb does not fit, fmt shows what one pointer leads to.
+type held struct{ token *oauth2.Token }
 
 var (
 	_ postern.TokenSource = (*Source)(nil)
@@ -125,7 +128,7 @@ func (s *Source) current() *oauth2.Token {
 	if s.file != nil {
 		return s.file.Get()
 	}
-	return s.fixed
+	return s.fixed.token
 }
 
 func (s *Source) expiry(token *oauth2.Token) time.Time {
@@ -144,7 +147,7 @@ func newSource(text string, options []Option) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{fixed: token, options: o}, nil
+	return &Source{fixed: &held{token}, options: o}, nil
 }
 
 func newToken(text string, expires time.Time) (*oauth2.Token, error) {
