@@ -89,7 +89,8 @@ func Audience(id string) Check {
 	return newCheck(fmt.Sprintf("audience %q", id), func(_ *http.Request, who *postern.Identity) bool { return who.HasAudience(id) })
 }
 
-// ClientID asks that one of those clients asked for the token. Personal access tokens have no client and do not pass.
+// ClientID asks that one of those clients asked for the token: an application's client id, or for the access token of a service
+// user its login name. Personal access tokens have no client and do not pass.
 func ClientID(ids ...string) Check {
 	mustBeSet("ClientID", "client id", ids...)
 	ids = slices.Clone(ids)

@@ -80,7 +80,7 @@ func New(v postern.Verifier, cfg Config) *Gate {
 // Require() without checks admits every token that the server calls active, and with ZITADEL that is any personal access token
 // of the whole instance, whoever it belongs to: ZITADEL tells every API that a PAT is meant for it. Add what a caller must
 // have in your project: Role, or RoleInOrg when the API serves several organisations. Org keeps to the users of one's own
-// organisation, and ClientID to tokens that one application asked for, which no PAT is.
+// organisation, and ClientID to the tokens of one client, which no PAT is.
 //
 // The checks are copied. Require panics on a nil handler.
 func (g *Gate) Require(checks ...Check) func(http.Handler) http.Handler {
