@@ -48,6 +48,7 @@ func drill(t *testing.T, run func(t *testing.T, w *world)) {
 		})
 		require.NoError(t, err)
 		run(t, w)
+		time.Sleep(time.Minute) // whatever is under way ends while there is a server
 	})
 }
 

@@ -142,6 +142,9 @@ func (r *keyring) find(ctx context.Context, id string) (*key, error) {
 // search waits for the next key set, unless there is one that was asked for after asked. It returns nil without one when the
 // id was looked for in the set in hand a moment ago.
 func (r *keyring) search(ctx context.Context, id string, asked time.Time) (*keySet, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	if set := r.set.Load(); !set.sent.Before(asked) {
 		r.mu.Unlock()

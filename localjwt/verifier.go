@@ -135,29 +135,34 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity,
 	if !isJWT(token) {
 		return v.verifyOpaque(ctx, token)
 	}
-	place := v.tokens.Key(token)
-	item, state := v.tokens.Get(place)
+	item, state := v.tokens.Get(v.tokens.Key(token))
 	if item != nil {
-		usable, err := v.keyServes(ctx, item.Value.key)
+		serves, err := v.keyServes(ctx, item.Value.key)
 		if err != nil {
 			return nil, err
 		}
-		if usable {
-			if state == cache.Due {
-				v.startRecheck(token, item)
-			}
-			return v.admit(ctx, token, item.Value)
+		if !serves {
+			item = nil
 		}
 	}
-	e, err := v.verify(ctx, token)
-	if err != nil {
-		return nil, err
+	if item == nil {
+		e, err := v.verify(ctx, token)
+		if err != nil {
+			return nil, err
+		}
+		item = v.remember(token, e, v.recheckEvery)
+		if v.recheckEvery > 0 {
+			state = cache.Due
+		}
 	}
-	item = v.remember(token, e, v.recheckEvery)
-	if v.recheckEvery > 0 {
+	e := item.Value
+	if v.evicted(e) {
+		return v.verifyEvicted(ctx, token, e)
+	}
+	if state == cache.Due {
 		v.startRecheck(token, item)
 	}
-	return v.admit(ctx, token, e)
+	return e.identity, nil
 }
 
 // String names the issuer.
@@ -176,15 +181,17 @@ func (v *Verifier) keyServes(ctx context.Context, k *key) (bool, error) {
 	return !k.gone.Load(), nil
 }
 
-// admit lets a verified token in unless it was evicted.
-func (v *Verifier) admit(ctx context.Context, token string, e *entry) (*postern.Identity, error) {
-	if version := v.evictions.version.Load(); e.clean.Load() != version {
-		if v.evictions.concern(e) {
-			return v.verifyEvicted(ctx, token, e)
-		}
-		e.clean.Store(version)
+// evicted tells whether an eviction concerns a verified token. It is a comparison as long as nothing was evicted meanwhile.
+func (v *Verifier) evicted(e *entry) bool {
+	version := v.evictions.version.Load()
+	if e.clean.Load() == version {
+		return false
 	}
-	return e.identity, nil
+	if v.evictions.concern(e) {
+		return true
+	}
+	e.clean.Store(version)
+	return false
 }
 
 // remember keeps a verified token until it ends, to be introspected again after a while if that is more than 0.
