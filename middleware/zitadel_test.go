@@ -1,6 +1,8 @@
 package middleware_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/introspect"
+	"github.com/postern-go/postern/localjwt"
 	"github.com/postern-go/postern/middleware"
 	"github.com/postern-go/postern/zitadeltest"
 )
@@ -68,6 +71,35 @@ func TestChecksWithZITADELsTokens(t *testing.T) {
 				got[check] = send(gate.Require(checks...), authorization("Bearer "+tokens[name])).Code
 			}
 			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestAHitThroughAVerifierCostsTwoAllocationsInAll(t *testing.T) {
+	zitadel := zitadeltest.Start(t)
+	project := zitadel.AddProject("orders", "reader")
+	app := project.AddAPI("orders-api")
+	user := zitadel.AddServiceUser("reader", zitadeltest.WithProjectRole(project, "reader"), zitadeltest.JWTTokens())
+	asking, err := introspect.New(introspect.Config{Issuer: zitadel.Issuer(), Auth: introspect.Basic(app.ClientID, app.ClientSecret)})
+	require.NoError(t, err)
+	reading, err := localjwt.New(localjwt.Config{Issuer: zitadel.Issuer(), Audience: []string{project.ID}, ProjectID: project.ID})
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		verifier postern.Verifier
+		token    string
+	}{
+		"introspect": {asking, user.PAT()},
+		"localjwt":   {reading, zitadel.IssueToken(user, "openid", postern.ScopeProjectAudience(project.ID), postern.ScopeProjectsRoles)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := middleware.New(c.verifier, middleware.Config{}).Require(middleware.RoleInOrg("reader", zitadel.OrgID()))(
+				http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Authorization", "Bearer "+c.token)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			require.Equal(t, 200, w.Code)
+			assert.Equal(t, 2.0, testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) }))
 		})
 	}
 }
