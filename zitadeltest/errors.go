@@ -53,7 +53,7 @@ func (e *apiError) status() int {
 	case codeUnauthenticated:
 		return http.StatusUnauthorized
 	case codeUnimplemented:
-		return http.StatusMethodNotAllowed
+		return http.StatusNotImplemented
 	}
 	return http.StatusInternalServerError
 }

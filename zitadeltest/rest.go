@@ -50,7 +50,7 @@ func (s *Server) rest() http.Handler {
 			other := r.Clone(r.Context())
 			other.Method = method
 			if _, pattern := mux.Handler(other); pattern != "" {
-				writeError(w, &apiError{codeUnimplemented, "", "Method Not Allowed"})
+				writeJSON(w, http.StatusMethodNotAllowed, object{"code": codeUnimplemented, "message": "Method Not Allowed"})
 				return
 			}
 		}
