@@ -2,7 +2,6 @@ package jwtprofile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,9 +10,8 @@ import (
 )
 
 // explain adds to a refusal what is known here and the server does not tell.
-func (g *grant) explain(ctx context.Context, err error) {
-	e, ok := errors.AsType[*postern.Error](err)
-	if !ok {
+func (g *grant) explain(ctx context.Context, e *postern.Error) {
+	if e == nil {
 		return
 	}
 	offset, measured := g.clock.Offset()

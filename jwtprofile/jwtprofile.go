@@ -51,8 +51,8 @@ type Config struct {
 	// Issuer is ZITADEL's URL as its discovery document says it, such as "https://my-instance.zitadel.cloud". It may have a
 	// path. It is also the aud of the assertion.
 	Issuer string
-	// Key is a service user's key: a *keyfile.Key, a *keyfile.File, or a source of yours, which is asked for each assertion. Its
-	// private half must be RSA or ECDSA on P-256.
+	// Key is a service user's key: a *keyfile.Key, a *keyfile.File, or a source of yours, which is asked for each assertion, and
+	// again while a refusal is remembered, to see whether the key is another. Its private half must be RSA or ECDSA on P-256.
 	Key keyfile.Source
 	// Scopes to ask for, each an element of its own. Empty means openid and postern.ScopeZITADELAPI. ZITADEL drops those that it
 	// does not know without a word.
@@ -138,39 +138,38 @@ type grant struct {
 func (g *grant) Token() (*oauth2.Token, error) { return g.TokenCtx(context.Background()) }
 
 func (g *grant) TokenCtx(ctx context.Context) (*oauth2.Token, error) {
-	token, dated, err := g.ask(ctx)
-	if refused(err) {
+	token, refusal, dated, err := g.ask(ctx)
+	if refusal != nil && (refusal.Code == "invalid_grant" || refusal.Code == "invalid_request") {
 		// Every bad assertion is refused alike. One that was dated by another clock than the answer's is worth another.
 		if offset, _ := g.clock.Offset(); offset != dated {
-			token, _, err = g.ask(ctx)
+			token, refusal, _, err = g.ask(ctx)
 		}
 	}
 	if err != nil {
-		g.explain(ctx, err)
+		g.explain(ctx, refusal)
 		return nil, fmt.Errorf("jwtprofile: %w", err)
 	}
 	return token, nil
 }
 
-// ask returns, beside the token, by which clock its assertion was dated.
-func (g *grant) ask(ctx context.Context) (token *oauth2.Token, dated time.Duration, err error) {
+// ask returns, beside the token, what the server said in err, if it said anything, and by which clock the assertion was dated.
+func (g *grant) ask(ctx context.Context) (token *oauth2.Token, refusal *postern.Error, dated time.Duration, err error) {
+	var unsigned error
 	token, err = g.issuer.Token(ctx, oauth.Grant{
 		Clock: g.clock,
 		Form: func(ctx context.Context) (url.Values, error) {
+			var signed string
 			dated, _ = g.clock.Offset()
-			signed, err := g.signer.Fresh(ctx)
-			if err != nil {
-				return nil, err
+			if signed, unsigned = g.signer.Fresh(ctx); unsigned != nil {
+				return nil, unsigned
 			}
 			return url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {signed}, "scope": {g.scope}}, nil
 		},
 	})
-	return token, dated, err
-}
-
-func refused(err error) bool {
-	e, ok := errors.AsType[*postern.Error](err)
-	return ok && (e.Code == "invalid_grant" || e.Code == "invalid_request")
+	if unsigned == nil { // else an *Error in it is that of a vault, or the like, and not ours to change
+		refusal, _ = errors.AsType[*postern.Error](err)
+	}
+	return token, refusal, dated, err
 }
 
 // credential names the key in use, so that a new key is tried at once.

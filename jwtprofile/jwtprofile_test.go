@@ -422,6 +422,17 @@ func TestASourceFormatsWithoutItsKey(t *testing.T) {
 	assert.Equal(t, "{}", string(encoded))
 }
 
+func TestARefusalByAVaultIsLeftAlone(t *testing.T) {
+	theirs := &postern.Error{StatusCode: 400, Code: "invalid_grant", Hint: "theirs"}
+	b := newBot(t, zitadeltest.Config{})
+	src := b.source(t, func(c *jwtprofile.Config) {
+		c.Key = source(func(context.Context) (*keyfile.Key, error) { return nil, theirs })
+	})
+	_, err := src.Token()
+	assert.Same(t, theirs, refusalOf(t, err))
+	assert.Equal(t, postern.Error{StatusCode: 400, Code: "invalid_grant", Hint: "theirs"}, *theirs)
+}
+
 func TestAKeyThatIsNotToBeHadIsAnError(t *testing.T) {
 	sealed := errors.New("the vault is sealed")
 	b := newBot(t, zitadeltest.Config{})

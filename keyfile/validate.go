@@ -71,21 +71,26 @@ func (k *Key) validateExpiry(at time.Time) error {
 
 const useInstead = "use an RSA key of 2048 bits or an ECDSA key on P-256"
 
-// validateSigner looks at the public half: the private one may be in a device.
-func validateSigner(signer crypto.Signer) error {
-	public, err := publicKey(signer)
-	if err != nil {
-		return err
+// validateSigner looks at the public half: the private one may be in a device. The Signer may be anything: a typed nil panics
+// here, and so does a public key that lacks its numbers.
+func validateSigner(signer crypto.Signer) (err error) {
+	if signer == nil {
+		return errors.New("key: expected a Signer, got nil")
 	}
-	switch public := public.(type) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("key: expected a Signer that tells its public key, got a panic from %T: is it nil, or its key empty?", signer)
+		}
+	}()
+	switch public := signer.Public().(type) {
 	case *rsa.PublicKey:
 		return validateRSA(public)
 	case *ecdsa.PublicKey:
-		if public == nil || public.Curve == nil {
-			return errors.New("key: expected an ECDSA key, got an empty one")
-		}
 		if public.Curve != elliptic.P256() {
 			return fmt.Errorf("key: expected ECDSA on the curve P-256, got %s, which ZITADEL does not verify: %s", public.Curve.Params().Name, useInstead)
+		}
+		if _, err := public.Bytes(); err != nil {
+			return fmt.Errorf("key: expected a point of P-256: %w", err)
 		}
 		return nil
 	case ed25519.PublicKey:
@@ -98,9 +103,6 @@ func validateSigner(signer crypto.Signer) error {
 }
 
 func validateRSA(public *rsa.PublicKey) error {
-	if public == nil || public.N == nil {
-		return errors.New("key: expected an RSA key, got an empty one")
-	}
 	switch bits := public.N.BitLen(); {
 	case bits < minRSABits:
 		return fmt.Errorf("key: expected RSA of at least %d bits, got %d: add a new key in ZITADEL, which makes RSA keys of 2048 bits", minRSABits, bits)
@@ -108,17 +110,4 @@ func validateRSA(public *rsa.PublicKey) error {
 		return fmt.Errorf("key: expected RSA of at most %d bits, got %d: %s", maxRSABits, bits, useInstead)
 	}
 	return nil
-}
-
-// publicKey asks the Signer, which may be anything: a typed nil panics here.
-func publicKey(signer crypto.Signer) (public crypto.PublicKey, err error) {
-	if signer == nil {
-		return nil, errors.New("key: expected a Signer, got nil")
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			public, err = nil, fmt.Errorf("key: expected a Signer that tells its public key, got a panic from %T: is it nil?", signer)
-		}
-	}()
-	return signer.Public(), nil
 }

@@ -49,7 +49,7 @@ func (i *Issuer) PostForm(ctx context.Context, url string, form url.Values, auth
 	if authorize != nil {
 		authorize(req)
 	}
-	return i.do(req, maxDocument, func() redactor { return newRedactor(append(secrets, sentSecrets(form, req.Header)...)) })
+	return i.do(req, maxDocument, func() redactor { return newRedactor(slices.Concat(secrets, sentSecrets(form, req.Header))) })
 }
 
 // Basic returns an authorize function for PostForm that adds id and secret as RFC 6749 §2.3.1 says: each form-url-encoded, then
@@ -124,7 +124,12 @@ func noAnswer(req *http.Request, err error, secret func() redactor) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return Unusable(errors.New("expected an answer, got none in time"))
 	}
-	return Unusable(&textError{text: secret().clean(err.Error()), err: err})
+	shown := secret()
+	text := shown.clean(err.Error())
+	if shown.holds(err.Error()) { // and so that nobody unwraps it, either
+		return Unusable(errors.New(text))
+	}
+	return Unusable(&textError{text: text, err: err})
 }
 
 func redirected(answer *http.Response, secret redactor) error {

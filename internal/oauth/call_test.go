@@ -214,6 +214,9 @@ func TestAConnectionThatFailsIsAnErrorWithoutSecrets(t *testing.T) {
 		return nil, errors.New("malformed HTTP response \"" + secretInForm + "\x1b[31m\"")
 	}))
 	assert.EqualError(t, err, `POST https://issuer.example/oauth/v2/token: identity server unavailable: malformed HTTP response "[redacted][31m"`)
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		assert.NotContains(t, inner.Error(), secretInForm[:12])
+	}
 }
 
 func TestACallEndsWithItsContext(t *testing.T) {
