@@ -204,7 +204,7 @@ func TestUnknownScopesAndThoseOfOtherOrganisationsAreDropped(t *testing.T) {
 		"urn:zitadel:iam:org:id:" + other.ID, "urn:zitadel:iam:org:id:" + w.OrgID(),
 		"urn:zitadel:iam:org:domain:primary:" + other.Domain, "urn:zitadel:iam:org:domain:primary:zitadel.localhost",
 	}, " ")).text(t, "access_token")
-	answer := introspect(t, w.Server, w.api, token)
+	answer := introspected(t, w.Server, w.api, token)
 	assert.Equal(t, "openid "+audience(w.project.ID)+" urn:zitadel:iam:org:id:"+w.OrgID()+
 		" urn:zitadel:iam:org:domain:primary:zitadel.localhost", answer["scope"])
 	assert.Equal(t, w.OrgID(), answer["urn:zitadel:iam:org:id"])
@@ -247,9 +247,9 @@ func TestAccessTokensLiveTwelveHours(t *testing.T) {
 	assert.Equal(t, 43199.0, a.body["expires_in"])
 	token := a.text(t, "access_token")
 	w.AdvanceClock(12*time.Hour - time.Microsecond)
-	assert.Equal(t, true, introspect(t, w.Server, w.api, token)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, token)["active"])
 	w.AdvanceClock(time.Microsecond)
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token))
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token))
 }
 
 func TestClientCredentials(t *testing.T) {
@@ -282,14 +282,14 @@ func TestZITADELsAPIsNeedTheirAudienceExceptOfPATs(t *testing.T) {
 
 func TestIntrospectionNeedsTheProjectsAudience(t *testing.T) {
 	w := newWorld(t)
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, w.IssueToken(w.bot, "openid")))
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, w.IssueToken(w.bot, "openid", zitadelAPI)))
-	assert.Equal(t, true, introspect(t, w.Server, w.api, w.IssueToken(w.bot, "openid", audience(w.project.ID)))["active"])
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, w.IssueToken(w.bot, "openid")))
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, w.IssueToken(w.bot, "openid", zitadelAPI)))
+	assert.Equal(t, true, introspected(t, w.Server, w.api, w.IssueToken(w.bot, "openid", audience(w.project.ID)))["active"])
 }
 
 func TestRoleClaimsAreMapsOfRoleOrganisationAndDomain(t *testing.T) {
 	w := newWorld(t)
-	answer := introspect(t, w.Server, w.api, w.IssueToken(w.bot, "openid", audience(w.project.ID)))
+	answer := introspected(t, w.Server, w.api, w.IssueToken(w.bot, "openid", audience(w.project.ID)))
 	want := object{"viewer": object{w.OrgID(): "zitadel.localhost"}}
 	assert.Equal(t, want, answer["urn:zitadel:iam:org:project:roles"])
 	assert.Equal(t, want, answer["urn:zitadel:iam:org:project:"+w.project.ID+":roles"])
@@ -301,21 +301,21 @@ func TestIntrospectionTellsRolesOfItsOwnProjectOnly(t *testing.T) {
 	secondAPI := second.AddAPI("api")
 	bot := w.AddServiceUser("both", zitadeltest.WithProjectRole(w.project, "viewer", "admin"), zitadeltest.WithProjectRole(second, "keeper"))
 	token := w.IssueToken(bot, "openid", audience(w.project.ID), audience(second.ID))
-	first := introspect(t, w.Server, w.api, token)
+	first := introspected(t, w.Server, w.api, token)
 	assert.NotContains(t, first, "urn:zitadel:iam:org:project:"+second.ID+":roles")
 	assert.Len(t, first["urn:zitadel:iam:org:project:roles"], 2)
-	assert.Contains(t, introspect(t, w.Server, secondAPI, token)["urn:zitadel:iam:org:project:roles"], "keeper")
+	assert.Contains(t, introspected(t, w.Server, secondAPI, token)["urn:zitadel:iam:org:project:roles"], "keeper")
 
 	narrow := w.IssueToken(bot, "openid", audience(w.project.ID), "urn:zitadel:iam:org:project:role:viewer")
 	assert.Equal(t, object{"viewer": object{w.OrgID(): "zitadel.localhost"}},
-		introspect(t, w.Server, w.api, narrow)["urn:zitadel:iam:org:project:roles"], "a role scope narrows them")
+		introspected(t, w.Server, w.api, narrow)["urn:zitadel:iam:org:project:roles"], "a role scope narrows them")
 	elsewhere := w.IssueToken(bot, "openid", audience(w.project.ID), "urn:zitadel:iam:org:roles:id:"+w.AddOrg("else").ID)
-	assert.NotContains(t, introspect(t, w.Server, w.api, elsewhere), "urn:zitadel:iam:org:project:roles", "and so does an organisation's")
+	assert.NotContains(t, introspected(t, w.Server, w.api, elsewhere), "urn:zitadel:iam:org:project:roles", "and so does an organisation's")
 }
 
 func TestResourceOwnerAndMetadataClaims(t *testing.T) {
 	w := newWorld(t, zitadeltest.WithMetadata("team", "core/ü+?"))
-	answer := introspect(t, w.Server, w.api, w.IssueToken(w.bot, "openid", audience(w.project.ID),
+	answer := introspected(t, w.Server, w.api, w.IssueToken(w.bot, "openid", audience(w.project.ID),
 		"urn:zitadel:iam:user:resourceowner", "urn:zitadel:iam:user:metadata"))
 	assert.Equal(t, w.OrgID(), answer["urn:zitadel:iam:user:resourceowner:id"])
 	assert.Equal(t, "ZITADEL", answer["urn:zitadel:iam:user:resourceowner:name"])
@@ -328,7 +328,7 @@ func TestResourceOwnerAndMetadataClaims(t *testing.T) {
 func TestAnAPIAuthenticatesWithBasicOrPrivateKeyJWT(t *testing.T) {
 	w := newWorld(t)
 	token := w.bot.PAT()
-	assert.Equal(t, true, introspect(t, w.Server, w.api, token)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, token)["active"])
 	k := readKey(t, w.api.KeyJSON())
 	a := ask(t, w.Server, "POST", "/oauth/v2/introspect", form("token", token,
 		"client_assertion_type", assertionType, "client_assertion", k.assertion(t, w.Server, nil)))
@@ -341,17 +341,17 @@ func TestAnAPIAuthenticatesWithBasicOrPrivateKeyJWT(t *testing.T) {
 func TestAnyAPISeesAnyPATWithEveryRoleInItsScope(t *testing.T) {
 	w := newWorld(t)
 	stranger := w.AddProject("stock", "keeper").AddAPI("api")
-	answer := introspect(t, w.Server, stranger, w.bot.PAT())
+	answer := introspected(t, w.Server, stranger, w.bot.PAT())
 	assert.Equal(t, true, answer["active"])
 	assert.Contains(t, answer["scope"], "urn:zitadel:iam:org:project:role:keeper", "granted or not")
 	assert.NotContains(t, answer, "urn:zitadel:iam:org:project:roles")
-	assert.Contains(t, introspect(t, w.Server, w.api, w.bot.PAT())["scope"], "urn:zitadel:iam:org:project:role:admin")
+	assert.Contains(t, introspected(t, w.Server, w.api, w.bot.PAT())["scope"], "urn:zitadel:iam:org:project:role:admin")
 }
 
 func TestAPATsAnswer(t *testing.T) {
 	w := newWorld(t)
 	id, token := w.bot.PATWithID()
-	answer := introspect(t, w.Server, w.api, token)
+	answer := introspected(t, w.Server, w.api, token)
 	assert.Equal(t, 253402300799.0, answer["exp"], "year 9999")
 	assert.Equal(t, id, answer["jti"])
 	assert.Equal(t, w.bot.ID, answer["sub"])
@@ -370,7 +370,7 @@ func TestJWTAccessTokens(t *testing.T) {
 	for _, missing := range []string{"urn:zitadel:iam:org:project:roles", "username", "preferred_username", "scope", "azp", "at_hash"} {
 		assert.NotContains(t, claims, missing)
 	}
-	answer := introspect(t, w.Server, w.api, token)
+	answer := introspected(t, w.Server, w.api, token)
 	for _, there := range []string{
 		"urn:zitadel:iam:org:project:roles", "urn:zitadel:iam:org:project:" + w.project.ID + ":roles", "username", "scope",
 	} {
@@ -401,12 +401,12 @@ func TestEveryOtherErrorIsInactive(t *testing.T) {
 	w := newWorld(t)
 	token := w.bot.PAT()
 	for _, unknown := range []string{"x", "a.b.c", "a.b.c.d.e", token[:len(token)-1], strings.Repeat("y", 10_000)} {
-		assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, unknown))
+		assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, unknown))
 	}
 	w.IntrospectInactive(true) // as when the database fails
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token))
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token))
 	w.IntrospectInactive(false)
-	assert.Equal(t, true, introspect(t, w.Server, w.api, token)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, token)["active"])
 }
 
 func TestFailedClientAuthenticationIsUnauthorizedClient(t *testing.T) {
@@ -435,7 +435,7 @@ func TestFailedClientAuthenticationIsUnauthorizedClient(t *testing.T) {
 func TestAnIDTokenIntrospectsAsInactive(t *testing.T) {
 	w := newWorld(t)
 	a := clientCredentials(t, w.Server, w.bot.LoginName, w.bot.ClientSecret(), "openid "+audience(w.project.ID))
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, a.text(t, "id_token")))
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, a.text(t, "id_token")))
 }
 
 func TestAChangedGrantShowsInTheNextIntrospection(t *testing.T) {
@@ -446,7 +446,7 @@ func TestAChangedGrantShowsInTheNextIntrospection(t *testing.T) {
 	tokens := []string{bot.PAT(), w.IssueToken(bot, "openid", audience(w.project.ID))}
 	roles := func() (out []any) {
 		for _, token := range tokens {
-			out = append(out, introspect(t, w.Server, w.api, token)["urn:zitadel:iam:org:project:roles"])
+			out = append(out, introspected(t, w.Server, w.api, token)["urn:zitadel:iam:org:project:roles"])
 		}
 		return out
 	}
@@ -576,7 +576,7 @@ func TestARemovedPATIsRefusedAtOnce(t *testing.T) {
 	assert.Equal(t, 200, ask(t, w.Server, "GET", "/management/v1/orgs/me", bearer(token)).status)
 	admin(t, w.Server, "DELETE", "/management/v1/users/"+w.bot.ID+"/pats/"+id, object{})
 	refused(t, ask(t, w.Server, "GET", "/management/v1/orgs/me", bearer(token)), 401, 16, "Errors.Token.Invalid (AUTH-7fs1e)")
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token))
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token))
 }
 
 func TestKeySetsMayBeCachedAndDiscoveryMayNot(t *testing.T) {
@@ -597,8 +597,8 @@ func TestRemovingAKeyOrSecretEndsNoToken(t *testing.T) {
 	bySecret := clientCredentials(t, w.Server, w.bot.LoginName, w.bot.ClientSecret(), scope).text(t, "access_token")
 	admin(t, w.Server, "DELETE", "/management/v1/users/"+w.bot.ID+"/keys/"+k.KeyID, object{})
 	admin(t, w.Server, "DELETE", "/management/v1/users/"+w.bot.ID+"/secret", object{})
-	assert.Equal(t, true, introspect(t, w.Server, w.api, byKey)["active"])
-	assert.Equal(t, true, introspect(t, w.Server, w.api, bySecret)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, byKey)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, bySecret)["active"])
 	refusedOAuth(t, jwtProfile(t, w.Server, k.assertion(t, w.Server, nil), scope), 400, "invalid_grant", "invalid assertion")
 }
 
@@ -610,10 +610,10 @@ func TestLockingAndDeactivatingEndTokensAndPATsForGood(t *testing.T) {
 			for _, call := range change {
 				admin(t, w.Server, "POST", "/management/v1/users/"+w.bot.ID+"/"+call, object{})
 				for _, token := range tokens {
-					assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token), call)
+					assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token), call)
 				}
 			}
-			assert.Equal(t, true, introspect(t, w.Server, w.api, w.bot.PAT())["active"], "a new one is good")
+			assert.Equal(t, true, introspected(t, w.Server, w.api, w.bot.PAT())["active"], "a new one is good")
 		})
 	}
 }
@@ -623,7 +623,7 @@ func TestARemovedUsersTokensEnd(t *testing.T) {
 	tokens := []string{w.bot.PAT(), w.IssueToken(w.bot, "openid", audience(w.project.ID))}
 	admin(t, w.Server, "DELETE", "/management/v1/users/"+w.bot.ID, object{})
 	for _, token := range tokens {
-		assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token))
+		assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token))
 	}
 }
 
@@ -633,7 +633,7 @@ func TestAServiceUserCannotRevokeItsOwnAccessToken(t *testing.T) {
 	for _, id := range []with{basic(w.bot.LoginName, w.bot.ClientSecret()), basic(w.api.ClientID, w.api.ClientSecret)} {
 		refusedOAuth(t, ask(t, w.Server, "POST", "/oauth/v2/revoke", id, form("token", token)), 400, "invalid_client", "no active client not found")
 	}
-	assert.Equal(t, true, introspect(t, w.Server, w.api, token)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, token)["active"])
 }
 
 func TestADeactivatedAPIOrProjectIsNoClient(t *testing.T) {

@@ -213,9 +213,9 @@ func TestInABubbleTheServerLivesByItsClock(t *testing.T) {
 		p := s.AddProject("orders")
 		api := p.AddAPI("api")
 		token := s.IssueToken(s.AddServiceUser("bot"), "openid", audience(p.ID))
-		assert.Equal(t, true, introspect(t, s, api, token)["active"])
+		assert.Equal(t, true, introspected(t, s, api, token)["active"])
 		time.Sleep(time.Hour)
-		assert.Equal(t, object{"active": false}, introspect(t, s, api, token))
+		assert.Equal(t, object{"active": false}, introspected(t, s, api, token))
 	})
 }
 
@@ -238,11 +238,11 @@ func TestRotatedKeysStayPublishedUntilRemoved(t *testing.T) {
 	assert.Len(t, kids(), 3)
 	assert.NotEqual(t, kid(old), kid(fresh))
 	assert.Subset(t, kids(), []string{kid(old), kid(fresh)})
-	assert.Equal(t, true, introspect(t, w.Server, w.api, old)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, old)["active"])
 	w.RemoveOldKeys()
 	assert.Equal(t, []string{kid(fresh)}, kids())
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, old))
-	assert.Equal(t, true, introspect(t, w.Server, w.api, fresh)["active"])
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, old))
+	assert.Equal(t, true, introspected(t, w.Server, w.api, fresh)["active"])
 }
 
 func TestTheClientInMemoryReachesNothingElse(t *testing.T) {

@@ -104,7 +104,7 @@ func admin(t *testing.T, s *zitadeltest.Server, method, path string, value any) 
 	return a
 }
 
-func introspect(t *testing.T, s *zitadeltest.Server, api *zitadeltest.API, token string) object {
+func introspected(t *testing.T, s *zitadeltest.Server, api *zitadeltest.API, token string) object {
 	t.Helper()
 	a := ask(t, s, http.MethodPost, "/oauth/v2/introspect", basic(api.ClientID, api.ClientSecret), form("token", token))
 	require.Equal(t, http.StatusOK, a.status, a.raw)

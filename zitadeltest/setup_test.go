@@ -34,7 +34,7 @@ func TestUsersOfAnotherOrganisation(t *testing.T) {
 	w := newWorld(t)
 	acme := w.AddOrg("Acme")
 	bot := w.AddServiceUser("acme-bot", zitadeltest.InOrg(acme), zitadeltest.WithOrgRole("ORG_OWNER"), zitadeltest.WithProjectRole(w.project, "admin"))
-	answer := introspect(t, w.Server, w.api, bot.PAT())
+	answer := introspected(t, w.Server, w.api, bot.PAT())
 	assert.Equal(t, acme.ID, answer["urn:zitadel:iam:user:resourceowner:id"])
 	assert.Equal(t, object{"admin": object{acme.ID: "acme.localhost"}}, answer["urn:zitadel:iam:org:project:roles"])
 	a := ask(t, w.Server, "GET", "/management/v1/orgs/me", bearer(bot.PAT()))
@@ -45,10 +45,10 @@ func TestCredentialsEndWhenTold(t *testing.T) {
 	w := newWorld(t)
 	soon := w.Now().Add(time.Minute)
 	token, k := w.bot.PAT(soon), readKey(t, w.bot.KeyJSON(soon))
-	assert.Equal(t, true, introspect(t, w.Server, w.api, token)["active"])
+	assert.Equal(t, true, introspected(t, w.Server, w.api, token)["active"])
 	assert.Equal(t, 200, jwtProfile(t, w.Server, k.assertion(t, w.Server, nil), "openid").status)
 	w.AdvanceClock(time.Minute)
-	assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token))
+	assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token))
 	assert.Equal(t, 400, jwtProfile(t, w.Server, k.assertion(t, w.Server, nil), "openid").status)
 }
 
@@ -58,15 +58,15 @@ func TestRevokeEndsTokensOfEveryKind(t *testing.T) {
 	for _, token := range []string{
 		w.bot.PAT(), w.IssueToken(w.bot, "openid", audience(w.project.ID)), w.IssueToken(jwtBot, "openid", audience(w.project.ID)),
 	} {
-		assert.Equal(t, true, introspect(t, w.Server, w.api, token)["active"])
+		assert.Equal(t, true, introspected(t, w.Server, w.api, token)["active"])
 		w.Revoke(token)
-		assert.Equal(t, object{"active": false}, introspect(t, w.Server, w.api, token))
+		assert.Equal(t, object{"active": false}, introspected(t, w.Server, w.api, token))
 	}
 }
 
 func TestServersShareNothingButKeyMaterial(t *testing.T) {
 	a, b := newWorld(t), newWorld(t)
-	assert.Equal(t, object{"active": false}, introspect(t, b.Server, b.api, a.bot.PAT()))
+	assert.Equal(t, object{"active": false}, introspected(t, b.Server, b.api, a.bot.PAT()))
 	ka, kb := readKey(t, a.bot.KeyJSON()), readKey(t, b.bot.KeyJSON())
 	assert.Equal(t, ka.Key, kb.Key, "the first key of each is the same")
 	assert.NotEqual(t, ka.Key, readKey(t, a.bot.KeyJSON()).Key, "the keys of one server differ")
@@ -161,11 +161,11 @@ func TestTwoHundredServersAtOnce(t *testing.T) {
 			assert.Equal(t, 200, ask(t, s, "GET", "/management/v1/orgs/me", bearer(token)).status)
 			var all sync.WaitGroup
 			for range 4 {
-				all.Go(func() { assert.Equal(t, true, introspect(t, s, api, token)["active"]) })
+				all.Go(func() { assert.Equal(t, true, introspected(t, s, api, token)["active"]) })
 			}
 			all.Wait()
 			s.Revoke(token)
-			assert.Equal(t, object{"active": false}, introspect(t, s, api, token))
+			assert.Equal(t, object{"active": false}, introspected(t, s, api, token))
 			assert.Equal(t, 5, s.Calls(zitadeltest.IntrospectionEndpoint))
 		})
 	}
