@@ -9,3 +9,4 @@ import (
 func BenchmarkTransport(b *testing.B) { harness.Go(b, transportBench()) }
 func BenchmarkExpired(b *testing.B)   { harness.Go(b, expiredBench()) }
 func BenchmarkRollover(b *testing.B)  { harness.Go(b, rolloverBench()) }
+func BenchmarkLocalJWT(b *testing.B)  { harness.Go(b, localBench()) }
