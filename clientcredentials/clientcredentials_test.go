@@ -230,7 +230,7 @@ func TestASourceFormatsWithoutItsSecret(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.Equal(t, "clientcredentials.Source", fmt.Sprintf(verb, src))
 	}
-	encoded, err := json.Marshal(src)
+	encoded, err := json.Marshal([]any{src})
 	require.NoError(t, err)
-	assert.Equal(t, "{}", string(encoded))
+	assert.Equal(t, "[{}]", string(encoded))
 }

@@ -417,9 +417,9 @@ func TestASourceFormatsWithoutItsKey(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.Equal(t, "jwtprofile.Source", fmt.Sprintf(verb, src))
 	}
-	encoded, err := json.Marshal(src)
+	encoded, err := json.Marshal([]any{src})
 	require.NoError(t, err)
-	assert.Equal(t, "{}", string(encoded))
+	assert.Equal(t, "[{}]", string(encoded))
 }
 
 func TestARefusalByAVaultIsLeftAlone(t *testing.T) {
