@@ -14,12 +14,11 @@ import (
 
 // The codes of gRPC that ZITADEL's REST APIs put into an error's body.
 const (
-	codeNotFound           = 5
-	codeAlreadyExists      = 6
-	codePermissionDenied   = 7
-	codeFailedPrecondition = 9
-	codeUnimplemented      = 12
-	codeUnauthenticated    = 16
+	codeNotFound         = 5
+	codeAlreadyExists    = 6
+	codePermissionDenied = 7
+	codeUnimplemented    = 12
+	codeUnauthenticated  = 16
 )
 
 // noMembership is the detail of the refusal of a caller who has no role at all where the call looks for one.
