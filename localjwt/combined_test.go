@@ -355,6 +355,37 @@ func TestAnEvictionDuringARecheckWins(t *testing.T) {
 	})
 }
 
+func TestARequestAmidAnEvictionIsNotVouchedForByAnOldAnswer(t *testing.T) {
+	for name, evict := range map[string]func(*Verifier, string){
+		"by token":   (*Verifier).EvictToken,
+		"by id":      func(v *Verifier, _ string) { v.EvictTokenID("V2_400709196389026854-at_400709196389092390") },
+		"by subject": func(v *Verifier, _ string) { v.EvictSubject("400709194509978662") },
+		"all":        func(v *Verifier, _ string) { v.EvictAll() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			combined(t, 0, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
+				token := sign(nil)
+				in.during = func() {
+					time.Sleep(time.Millisecond)
+					accepts(t, v, token)
+					time.Sleep(time.Millisecond)
+				}
+				evict(v, token)
+				in.will(inactive)
+				refusesToken(t, v, token)
+			})
+		})
+	}
+}
+
+func TestAForgedTokenEvictsNothing(t *testing.T) {
+	v := newIssuer().verifier(t)
+	token := sign(nil)
+	accepts(t, v, token)
+	v.EvictToken(signWith(rs256("rs256"), good(), otherRSA))
+	accepts(t, v, token)
+}
+
 // plain is a verifier that cannot evict.
 type plain struct{ postern.Verifier }
 

@@ -217,6 +217,7 @@ type introspector struct {
 	answer  func(ctx context.Context, token string) (*postern.Identity, error)
 	asked   []string
 	evicted []string
+	during  func() // runs at the end of each eviction
 }
 
 func (i *introspector) Verify(ctx context.Context, token string) (*postern.Identity, error) {
@@ -241,8 +242,12 @@ func (i *introspector) calls() int {
 
 func (i *introspector) note(what string) {
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.evicted = append(i.evicted, what)
+	during := i.during
+	i.mu.Unlock()
+	if during != nil {
+		during()
+	}
 }
 
 func (i *introspector) EvictToken(token string) { i.note("token " + token) }

@@ -283,10 +283,12 @@ func (r *keyring) postpone() {
 }
 
 func (r *keyring) report(err error) {
-	if err != nil {
-		r.logger.Warn("localjwt: the issuer's keys cannot be fetched; those in hand serve for a day", "error", err)
-	} else {
+	if err == nil {
 		r.logger.Info("localjwt: the issuer's keys can be fetched again")
+	} else if set := r.set.Load(); set != nil {
+		r.logger.Warn("localjwt: the issuer's keys cannot be fetched; those in hand serve on", "error", err, "until", set.end)
+	} else {
+		r.logger.Warn("localjwt: the issuer's keys cannot be fetched, and there are none in hand", "error", err)
 	}
 }
 

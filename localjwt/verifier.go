@@ -45,8 +45,9 @@ type Config struct {
 	// are refused. When it is introspect's, what is evicted there is evicted here, and the other way round.
 	Introspection postern.Verifier
 	// Recheck is how often Introspection is asked about each JWT in use, so that revocation reaches it: in the background,
-	// while requests go on. A token that is revoked is refused within Recheck and the time of one call, if it is used meanwhile; one that
-	// was not used for longer is let in once more, and then refused. Default: 0, never. At least 1 second. Needs Introspection.
+	// while requests go on, at most 16 at once. A token that is revoked is refused within Recheck and the time of one call, if it
+	// is used meanwhile; one that was not used for longer is let in once more, and then refused. A server that answers fewer
+	// questions than there are tokens in use delays that. Default: 0, never. At least 1 second. Needs Introspection.
 	Recheck time.Duration
 
 	// HTTPClient is copied, and the copy follows no redirects. Nil means a client tuned for one server.
