@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postern-go/postern/internal/zitadelapi"
+	"github.com/postern-go/postern/rotate"
+)
+
+// bootstrap is what the command was asked to do.
+type bootstrap struct {
+	user, name, role       string
+	patTo, keyTo, secretTo string
+	life                   days
+	yes                    bool
+}
+
+func (a *app) bootstrapCommand() *cobra.Command {
+	b := bootstrap{life: days(defaultLife)}
+	cmd := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "Create a service user with a role and a credential",
+		Long: `Does what a person does in the console: creates a service user, makes it a manager of the
+organisation with a role, and gives it a personal access token, a key or a client secret, which
+is stored in a file that only its owner may read. It says what it will do and asks first.
+
+The caller is an administrator: a credential of a user with ORG_OWNER. It can be run again: what
+is there already is left as it is.`,
+		Example: `  postern bootstrap --user ci-bot --role ORG_OWNER --pat-to /run/secrets/zitadel-pat
+  postern bootstrap --user ci-bot --role ORG_USER_MANAGER --key-to key.json --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := b.check(); err != nil {
+				return usage(err)
+			}
+			return a.bootstrap(cmd.Context(), b)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&b.user, "user", "", "user name of the service user")
+	flags.StringVar(&b.name, "name", "", "its name for people; default: the user name")
+	flags.StringVar(&b.role, "role", "", "role in the organisation, such as ORG_OWNER or ORG_USER_MANAGER; default: none")
+	flags.StringVar(&b.patTo, "pat-to", "", "file for a personal access token")
+	flags.StringVar(&b.keyTo, "key-to", "", "file for a key, which is generated here")
+	flags.StringVar(&b.secretTo, "secret-to", "", "file for a client secret")
+	flags.Var(&b.life, "expires", "how long the token or key lives, such as 30d or 12h")
+	flags.BoolVar(&b.yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func (b *bootstrap) check() error {
+	var errs []error
+	if b.user == "" {
+		errs = append(errs, errors.New("--user: expected the user name of the service user, got nothing"))
+	}
+	given := 0
+	for _, to := range []string{b.patTo, b.keyTo, b.secretTo} {
+		if to != "" {
+			given++
+		}
+	}
+	if given != 1 {
+		errs = append(errs, fmt.Errorf("expected one of --pat-to, --key-to and --secret-to, got %d", given))
+	}
+	if b.name == "" {
+		b.name = b.user
+	}
+	return errors.Join(errs...)
+}
+
+// file is where the credential goes, and what names its kind.
+func (b *bootstrap) file() (path, what string) {
+	switch {
+	case b.patTo != "":
+		return b.patTo, "a personal access token"
+	case b.keyTo != "":
+		return b.keyTo, "a key"
+	}
+	return b.secretTo, "a client secret"
+}
+
+func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
+	api, src, err := a.api()
+	if err != nil {
+		return err
+	}
+	org, err := api.MyOrg(ctx)
+	if err != nil {
+		return fmt.Errorf("the caller may not manage this organisation: %w", err)
+	}
+	user, found, err := api.FindUser(ctx, b.user)
+	if err != nil {
+		return err
+	}
+	file, what := b.file()
+	_, err = os.Lstat(file)
+	stored := err == nil
+
+	fmt.Fprintf(a.err, "At %s, in the organisation %s (%s):\n", src.Issuer(), org.Name, org.ID)
+	todo := 0
+	plan := func(done bool, step string) {
+		if done {
+			step += ": there already"
+		} else {
+			todo++
+		}
+		fmt.Fprintf(a.err, "  - %s\n", step)
+	}
+	plan(found, "create the service user "+b.user)
+	if b.role != "" {
+		plan(false, "make sure that it has the role "+b.role)
+	}
+	lasting := ", which lives for " + b.life.String()
+	if b.secretTo != "" {
+		lasting = ""
+	}
+	plan(stored, "give it "+what+lasting+", in the file "+file)
+	if !b.yes && todo > 0 {
+		if err := a.confirm("Go on?"); err != nil {
+			return err
+		}
+	}
+
+	if !found {
+		a.progress("creating the service user")
+		id, err := api.CreateServiceUser(ctx, b.user, b.name, "created by postern bootstrap")
+		if err != nil && !zitadelapi.AlreadyExists(err) {
+			return err
+		}
+		user.ID, user.LoginName = id, b.user
+		if zitadelapi.AlreadyExists(err) { // by another run, meanwhile
+			if user, found, err = api.FindUser(ctx, b.user); err != nil {
+				return err
+			} else if !found {
+				return fmt.Errorf("the user name %q is taken, by a user that this organisation does not have: choose another", b.user)
+			}
+		}
+	}
+	if b.role != "" {
+		a.progress("giving it the role " + b.role)
+		if err := api.AddOrgMember(ctx, user.ID, b.role); err != nil && !zitadelapi.AlreadyExists(err) {
+			return err
+		}
+	}
+	var report rotate.Report
+	switch {
+	case stored:
+	case b.secretTo != "":
+		a.progress("making a client secret")
+		if err := a.makeSecret(ctx, api, user.ID, b.secretTo); err != nil {
+			return err
+		}
+	default:
+		k := patCommands
+		if b.keyTo != "" {
+			k = keyCommands
+		}
+		cfg := rotate.Config{Source: src, UserID: user.ID, Life: time.Duration(b.life)}
+		if report, err = a.first(ctx, k, rotate.NewFileStore(file), cfg); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(map[string]any{
+			"user_id": user.ID, "user_name": b.user, "role": b.role, "file": file, "created_user": !found, "created_credential": !stored,
+			"expires": rfc3339(report.Current.Expires),
+		})
+	}
+	fmt.Fprintf(a.out, "%s (%s) is ready, with %s in %s\n", b.user, user.ID, what, file)
+	return nil
+}
+
+// makeSecret stores a new client secret. The file is made first: a secret that cannot be stored would end the one before for
+// nothing.
+func (a *app) makeSecret(ctx context.Context, api *zitadelapi.Client, userID, to string) error {
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return usage(err)
+	}
+	defer f.Close()
+	secret, err := api.NewSecret(ctx, userID)
+	if err == nil {
+		_, err = f.WriteString(secret + "\n")
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(to))
+	}
+	return nil
+}
