@@ -71,7 +71,15 @@ func (c *cache) step() error {
 	if !ready {
 		return c.readAll(client)
 	}
-	// This only rings: what is new is read with the entry before it, so that a journal that was lost is noticed.
+	// What is new is read with the entry before it, so that a journal that was lost is noticed.
+	reading, cancelReading := context.WithTimeout(c.ctx, patience)
+	defer cancelReading()
+	asked := time.Now()
+	if err := c.extend(client.Do(reading, c.newsFrom(client, from)), from, asked); err != nil {
+		return err
+	}
+	// And then this only rings.
+	from, _ = c.journal.state()
 	waiting, cancel := context.WithCancel(c.ctx) // no deadline, which the library would not let Close cut short
 	defer cancel()
 	defer time.AfterFunc(blockFor+patience, cancel).Stop()
@@ -86,11 +94,7 @@ func (c *cache) step() error {
 	if err := client.Do(waiting, wait).Error(); err != nil && !rueidis.IsRedisNil(err) && waiting.Err() == nil {
 		return fmt.Errorf("waiting for evictions: %w", err)
 	}
-	ctx, cancelRead := context.WithTimeout(c.ctx, patience)
-	defer cancelRead()
-	from, _ = c.journal.state()
-	asked := time.Now()
-	return c.extend(client.Do(ctx, c.newsFrom(client, from)), from, asked)
+	return nil
 }
 
 // newsFrom asks for the entry at from, which is the last that was read, and those after it.

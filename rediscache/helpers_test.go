@@ -3,8 +3,11 @@ package rediscache
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +20,13 @@ import (
 	"github.com/postern-go/postern/rediscache/internal/redisserver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") != "true" {
+		_ = flag.Set("test.skip", "^ExampleNew$") // an example cannot skip itself
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var (
 	testSecret  = bytes.Repeat([]byte("fleet secret one"), 2)
@@ -133,6 +142,13 @@ func (r *replica) has(t testing.TB, key introspect.SharedKey) bool {
 	t.Helper()
 	_, ok := r.get(t, key)
 	return ok
+}
+
+// newEnded returns a context that ends while a call is under way, or before.
+func newEnded(t testing.TB) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	go cancel()
+	return ctx, cancel
 }
 
 // redis is what an attacker has: a connection with every permission.

@@ -76,6 +76,7 @@ func New(cfg Config) (*Cache, error) {
 	c.option = cfg.Redis
 	c.option.InitAddress = slices.Clone(cfg.Redis.InitAddress)
 	c.option.DisableCache, c.option.DisableRetry = true, true
+	c.option.ClientSetInfo = rueidis.DisableClientSetInfo // one permission less to give
 	c.option.DisableAutoPipelining, c.option.AlwaysPipelining = false, true
 	c.journal = newJournal(newID())
 	c.outbox = newOutbox(c.journal)

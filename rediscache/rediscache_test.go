@@ -122,7 +122,9 @@ func TestEvictionReachesEveryReplicaAndEveryAnswerStoredBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := redisserver.ForTest(t)
 			a, b := newReplica(t, testConfig(server)), newReplica(t, testConfig(server))
-			key := func(s string) introspect.SharedKey { return introspect.SharedKey{Issuer: issuer, ClientID: "c", Token: s} }
+			key := func(s string) introspect.SharedKey {
+				return introspect.SharedKey{Issuer: issuer, ClientID: "c", Token: s}
+			}
 			for i, answer := range test.ends {
 				answer.Asked = time.Now()
 				a.put(t, key("ends"+strconv.Itoa(i)), answer)

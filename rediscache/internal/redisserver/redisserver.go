@@ -56,6 +56,11 @@ func ForTest(t testing.TB, args ...string) *Server {
 	return s
 }
 
+// Sentinel is the one argument of Start that makes a Sentinel with that configuration file.
+func Sentinel(config string) string { return sentinelMark + config }
+
+const sentinelMark = "sentinel:"
+
 // Addr returns host and port.
 func (s *Server) Addr() string { return s.addr }
 
@@ -63,6 +68,9 @@ func (s *Server) Addr() string { return s.addr }
 func (s *Server) Restart() error {
 	_, port, _ := net.SplitHostPort(s.addr)
 	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", os.TempDir()}, s.args...)
+	if len(s.args) == 1 && strings.HasPrefix(s.args[0], sentinelMark) {
+		args = []string{strings.TrimPrefix(s.args[0], sentinelMark), "--sentinel", "--port", port, "--bind", "127.0.0.1"}
+	}
 	s.cmd = exec.Command("redis-server", args...)
 	if err := s.cmd.Start(); err != nil {
 		return err
