@@ -42,7 +42,8 @@ type Config struct {
 	Issuer string
 	// ClientID is the service user's user name, at most 1 KiB.
 	ClientID string
-	// ClientSecret is what ZITADEL generated for the user, at most 1 KiB. It must not end in a line break, as a text read from a file may.
+	// ClientSecret is what ZITADEL generated for the user, at most 1 KiB. It must not end in a line break, as a text read from
+	// a file may.
 	ClientSecret string
 	// Post sends id and secret in the form (client_secret_post) instead of by Basic authentication (client_secret_basic).
 	Post bool
@@ -50,9 +51,9 @@ type Config struct {
 	// does not know without a word.
 	Scopes []string
 
-	// HTTPClient sends the requests; it is copied, follows no redirect, and gets a timeout of 15 seconds a call if it has none. Nil
-	// means one that is shared in this module: proxies from the environment, TLS 1.2 at least. For a certificate authority of your own give
-	// a client with its transport.
+	// HTTPClient sends the requests; it is copied, follows no redirect, and gets a timeout of 15 seconds a call if it has
+	// none. Nil means one that is shared in this module: proxies from the environment, TLS 1.2 at least. For a certificate
+	// authority of your own give a client with its transport.
 	HTTPClient *http.Client
 	// Header is added to the requests for discovery and tokens, such as x-zitadel-instance-host behind a proxy.
 	Header http.Header

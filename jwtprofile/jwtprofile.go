@@ -64,9 +64,9 @@ type Config struct {
 	// the past when it is signed.
 	AssertionLifetime time.Duration
 
-	// HTTPClient sends the requests; it is copied, follows no redirect, and gets a timeout of 15 seconds a call if it has none. Nil
-	// means one that is shared in this module: proxies from the environment, TLS 1.2 at least. For a certificate authority of your own give
-	// a client with its transport.
+	// HTTPClient sends the requests; it is copied, follows no redirect, and gets a timeout of 15 seconds a call if it has
+	// none. Nil means one that is shared in this module: proxies from the environment, TLS 1.2 at least. For a certificate
+	// authority of your own give a client with its transport.
 	HTTPClient *http.Client
 	// Header is added to the requests for discovery and tokens, such as x-zitadel-instance-host behind a proxy.
 	Header http.Header

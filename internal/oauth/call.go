@@ -37,8 +37,8 @@ func (r *Response) Unusable(err error) error { return &callError{call: r.call, e
 //
 // The error says which call failed. It wraps an *postern.Error where the server gave an answer, and postern.ErrUnavailable where
 // the answer tells nothing about the credential: none came, 5xx, 429, a redirect, another content type, too long a body, an
-// error that is not one of OAuth. When ctx has ended it wraps ctx's error, and only then one of package context. With the error of an answer
-// the Response is returned, too, without a body.
+// error that is not one of OAuth. When ctx has ended it wraps ctx's error, and only then one of package context. With the
+// error of an answer the Response is returned, too, without a body.
 func (i *Issuer) PostForm(ctx context.Context, url string, form url.Values, authorize func(*http.Request), secrets ...string) (*Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
 	if err != nil {

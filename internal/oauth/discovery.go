@@ -129,10 +129,18 @@ func (d *discovery) get(ctx context.Context, discover func(context.Context) (end
 func (d *discovery) run(ctx context.Context, f *fetch, discover func(context.Context) (endpoints, error)) {
 	ctx, cancel := context.WithTimeout(ctx, discoveryTimeout)
 	defer cancel()
+	f.err = Unusable(errors.New("expected an answer, got a panic from the HTTP client's transport"))
+	defer func() {
+		_ = recover() // in a goroutine of ours it would end the program
+		d.end(f)
+	}()
 	f.found, f.err = discover(ctx)
 	if f.err != nil && ctx.Err() != nil { // our limit, not that of any caller
 		f.err = Unusable(fmt.Errorf("expected an answer within %s, got none", discoveryTimeout))
 	}
+}
+
+func (d *discovery) end(f *fetch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.running = nil

@@ -188,6 +188,17 @@ func TestADiscoveryThatFailedIsNotRepeatedForAWhile(t *testing.T) {
 	})
 }
 
+func TestATransportThatPanicsIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := newIssuer(t, stub(func(*http.Request) (*http.Response, error) { panic("hunter2") }))
+		_, err := issuer.URL(t.Context(), oauth.Token)
+		assert.ErrorIs(t, err, postern.ErrUnavailable)
+		assert.ErrorContains(t, err, "got a panic from the HTTP client's transport")
+		assert.NotContains(t, err.Error(), "hunter2")
+		time.Sleep(time.Minute) // net/http's timer for the call runs out
+	})
+}
+
 func TestADiscoveryHasALimitOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer, err := oauth.New(oauth.Config{Issuer: issuerURL, HTTPClient: &http.Client{Timeout: time.Hour, Transport: stub(func(r *http.Request) (*http.Response, error) {

@@ -13,18 +13,21 @@ import (
 
 const (
 	maxTries = 4
-	// The pause before another try doubles from about firstPause, and is at least what the server asks for.
+	// The pause before another try doubles from about firstPause, and begins after what the server asks for.
 	firstPause = 200 * time.Millisecond
-	// A server that asks for a longer pause than longestPause is not asked again by this call.
+	// A server that asks for more than longestPause is not asked again by this call.
 	longestPause = 10 * time.Second
 )
 
-// Retry calls try until it succeeds, at most 4 times, with pauses of about 0.2, 0.4 and 0.8 seconds, or as long as the server's Retry-After asks for if
-// that is at most 10 seconds. Tried again are calls of PostForm and GetJSON to which no answer came, or 500, 502, 503, 504, or 429 unless
-// the instance is blocked. It never waits beyond ctx's deadline: when the next try would begin after it, the last error is
-// returned at once. When ctx has ended the error wraps ctx's.
+// Retry calls try until it succeeds, at most 4 times, with pauses of about 0.2, 0.4 and 0.8 seconds, each up to a half shorter or
+// longer, after what the server's Retry-After asks for; more than 10 seconds of that end it. Tried again are calls of PostForm and
+// GetJSON to which no answer came, or 500, 502, 503, 504, or 429 unless the instance is blocked. It never waits beyond ctx's
+// deadline: when the next try would begin after it, the last error is returned at once. When ctx has ended the error wraps
+// ctx's.
 func Retry[T any](ctx context.Context, try func() (T, error)) (T, error) {
-	pauses := &pauses{ctx: ctx, exponential: backoff.ExponentialBackOff{InitialInterval: firstPause, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: longestPause}}
+	pauses := &pauses{ctx: ctx, exponential: backoff.ExponentialBackOff{
+		InitialInterval: firstPause, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: longestPause,
+	}}
 	var last error
 	result, err := backoff.Retry(ctx, func() (T, error) {
 		result, err := try()
@@ -57,8 +60,8 @@ type pauses struct {
 func (p *pauses) Reset() { p.exponential.Reset() }
 
 func (p *pauses) NextBackOff() time.Duration {
-	next := max(p.exponential.NextBackOff(), p.asked)
-	if deadline, ok := p.ctx.Deadline(); next > longestPause || ok && time.Until(deadline) <= next {
+	next := p.asked + p.exponential.NextBackOff() // which differs from process to process
+	if deadline, ok := p.ctx.Deadline(); p.asked > longestPause || ok && time.Until(deadline) <= next {
 		return backoff.Stop
 	}
 	return next

@@ -45,10 +45,10 @@ func TestRetryTriesAgainWhatMayPass(t *testing.T) {
 		"504":                       {status(504), 4, 700 * time.Millisecond, 2100 * time.Millisecond},
 		"429":                       {status(429), 4, 700 * time.Millisecond, 2100 * time.Millisecond},
 		"no connection":             {func(int) (*http.Response, error) { return nil, io.EOF }, 4, 700 * time.Millisecond, 2100 * time.Millisecond},
-		"Retry-After of 2 s":        {status(503, "Retry-After", "2"), 4, 6 * time.Second, 6 * time.Second},
-		"Retry-After of 10 s":       {status(429, "Retry-After", "10"), 4, 30 * time.Second, 30 * time.Second},
+		"Retry-After of 2 s":        {status(503, "Retry-After", "2"), 4, 6700 * time.Millisecond, 8100 * time.Millisecond},
+		"Retry-After of 10 s":       {status(429, "Retry-After", "10"), 4, 30700 * time.Millisecond, 32100 * time.Millisecond},
 		"Retry-After beyond bounds": {status(429, "Retry-After", "11"), 1, 0, 0},
-		"Retry-After as a date":     {status(503, "Retry-After", "Sun, 22 Nov 2020 10:00:03 GMT", "Date", "Sun, 22 Nov 2020 10:00:00 GMT"), 4, 9 * time.Second, 9 * time.Second},
+		"Retry-After as a date":     {status(503, "Retry-After", "Sun, 22 Nov 2020 10:00:03 GMT", "Date", "Sun, 22 Nov 2020 10:00:00 GMT"), 4, 9700 * time.Millisecond, 11100 * time.Millisecond},
 		"Retry-After of 0":          {status(503, "Retry-After", "0"), 4, 700 * time.Millisecond, 2100 * time.Millisecond},
 		"a blocked instance": {func(int) (*http.Response, error) {
 			return answer(429, "text/plain", "Your ZITADEL instance is blocked."), nil

@@ -10,7 +10,7 @@ import (
 // maxText is the length to which text of the server's is cut, in bytes.
 const maxText = 200
 
-// Sanitise returns what of a text of the server's may be shown: its printable ASCII, without the quotes that would end a quoted text elsewhere, at most 200 bytes.
+// Sanitise returns what may be shown of a text of the server's: its printable ASCII, line breaks as spaces, at most 200 bytes.
 func Sanitise(text string) string { return cut(printable(text)) }
 
 func printable(text string) string {

@@ -61,7 +61,8 @@ const maxLifetime = 10 * 365 * 24 * 60 * 60
 // ParseToken reads a token response (RFC 6749 §5.1). It must have an access_token that can be a bearer token, the
 // token_type Bearer in any case, and expires_in as a number of seconds from 1 to ten years, a fraction dropped. A
 // lifetime that is missing, a string, zero, negative or longer is an error: a token that nobody knows the end of is not
-// renewed in time. The token expires that long after sent, when the request left, so never later than the server has it. Errors show nothing of text.
+// renewed in time. The token expires that long after sent, when the request left, so never later than the server has it.
+// Errors show nothing of text.
 func ParseToken(text string, sent time.Time) (*oauth2.Token, error) {
 	object, err := strictjson.Parse(text, "access_token", "token_type", "expires_in")
 	if err != nil {
