@@ -115,17 +115,6 @@ func (c *call) searchTargets() (any, error) {
 	}, targetObject))
 }
 
-// renamed gives the result of a search another name.
-func renamed(name string) func(any, error) (any, error) {
-	return func(answer any, err error) (any, error) {
-		if found, ok := answer.(object); ok && found["result"] != nil {
-			found[name] = found["result"]
-			delete(found, "result")
-		}
-		return answer, err
-	}
-}
-
 // changeTarget changes what the message names. Whoever names expirationSigningKey gets a new key, and the old one is at its end.
 func (c *call) changeTarget() (any, error) {
 	m := c.message("UpdateTargetRequest")

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -40,7 +41,7 @@ func (st *state) verifyAssertion(assertion string, keyOf func(kid, issuer string
 	case claims.Issuer != claims.Subject:
 		return "", oidc.ErrSubjectInvalid
 	}
-	jws, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.PS256})
+	jws, err := parseJWS(assertion, jose.RS256, jose.ES256, jose.PS256)
 	if err != nil {
 		return "", oidc.ErrSignatureUnsupportedAlg
 	}
@@ -54,6 +55,11 @@ func (st *state) verifyAssertion(assertion string, keyOf func(kid, issuer string
 		return "", oidc.ErrSignatureInvalid
 	}
 	return claims.Issuer, nil
+}
+
+// parseJWS overlooks white space, as the parser that ZITADEL uses does.
+func parseJWS(token string, algorithms ...jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
+	return jose.ParseSignedCompact(strings.Join(strings.Fields(token), ""), algorithms)
 }
 
 // keyIn finds a key that has not run out.

@@ -198,14 +198,13 @@ func (m *message) enum(name string, values ...string) string {
 
 func (m *message) texts(name string) []string {
 	var out []string
-	for i, f := range m.list(name) {
+	for _, f := range m.list(name) {
 		var s string
 		if json.Unmarshal(f.raw, &s) != nil {
 			m.wrong("string", name, f)
 			return nil
 		}
 		out = append(out, s)
-		_ = i
 	}
 	return out
 }

@@ -103,6 +103,9 @@ func Slowly(pause time.Duration) Fault {
 // Misbehave makes the next n calls of an endpoint go wrong; a negative n means all of them until [Server.Behave]. Where several
 // are set for a call, the first set applies.
 func (s *Server) Misbehave(e Endpoint, n int, f Fault) {
+	if n == 0 {
+		return
+	}
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.planned = append(s.faults.planned, &plannedFault{e, n, f})

@@ -19,6 +19,7 @@ import (
 
 func TestTheNextCallsGoWrongAndThenNoMore(t *testing.T) {
 	w := newWorld(t)
+	w.Misbehave(zitadeltest.KeysEndpoint, 0, zitadeltest.Drop())
 	w.Misbehave(zitadeltest.KeysEndpoint, 2, zitadeltest.Status(http.StatusServiceUnavailable, "Retry-After", "7"))
 	for range 2 {
 		a := ask(t, w.Server, "GET", "/oauth/v2/keys")

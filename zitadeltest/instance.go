@@ -15,16 +15,14 @@ func (s *Server) onlyInstance(oauth, rest http.Handler) http.Handler {
 		panic("zitadeltest: " + err.Error()) // it was made of a listener's address
 	}
 	own := issuer.Hostname()
-	any := false
-	if ip := net.ParseIP(own); ip != nil {
-		any = ip.IsUnspecified()
-	}
+	ip := net.ParseIP(own)
+	everywhere := ip != nil && ip.IsUnspecified()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Header.Get("X-Zitadel-Instance-Host")
 		if host == "" {
 			host = r.Host
 		}
-		known := any || hostname(host) == own || loopback(hostname(host)) && loopback(own)
+		known := everywhere || hostname(host) == own || loopback(hostname(host)) && loopback(own)
 		next := rest
 		if isOAuth(r.URL.Path) {
 			next = oauth

@@ -1,6 +1,7 @@
 package zitadeltest_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,7 +29,9 @@ func TestOIDCsOwnClients(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, s.Issuer()+"/oauth/v2/introspect", config.IntrospectionEndpoint)
 
-	source, err := profile.NewJWTProfileTokenSourceFromKeyFileData(ctx, s.Issuer(), bot.KeyJSON(),
+	var keyFile struct{ KeyID, Key, UserID string }
+	require.NoError(t, json.Unmarshal(bot.KeyJSON(), &keyFile))
+	source, err := profile.NewJWTProfileTokenSource(ctx, s.Issuer(), keyFile.UserID, keyFile.KeyID, []byte(keyFile.Key),
 		[]string{"openid", "profile", zitadelAPI, audience(project.ID)}, profile.WithHTTPClient(s.Client()))
 	require.NoError(t, err)
 	token, err := source.TokenCtx(ctx)

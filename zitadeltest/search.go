@@ -106,6 +106,17 @@ func searchV2[T any](c *call, name, filters string, all []T, known matchers[T], 
 	return withResult(object{"pagination": pagination}, cut(found, p), show), nil
 }
 
+// renamed gives the result of a search another name.
+func renamed(name string) func(any, error) (any, error) {
+	return func(answer any, err error) (any, error) {
+		if found, ok := answer.(object); ok && found["result"] != nil {
+			found[name] = found["result"]
+			delete(found, "result")
+		}
+		return answer, err
+	}
+}
+
 func withResult[T any](answer object, found []T, show func(T) object) object {
 	if len(found) > 0 {
 		result := make([]object, len(found))

@@ -100,7 +100,7 @@ func (s *Server) tokenID(token string) (id, subject string, err error) {
 		return id, subject, nil
 	}
 	invalid := permissionDenied("OIDC-Eib8e", "token is not valid or has expired")
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := parseJWS(token, jose.RS256)
 	if err != nil {
 		return "", "", invalid
 	}

@@ -180,17 +180,12 @@ func (c *call) searchMetadataV2() (any, error) {
 	if u := c.pathUser(); u != nil && c.permitSelf(u, "user.read") == nil {
 		all = u.metadata
 	}
-	answer, err := searchV2(c, "ListUserMetadataRequest", "filters", all, metadataMatchers, func(e metadata) object {
+	return renamed("metadata")(searchV2(c, "ListUserMetadataRequest", "filters", all, metadataMatchers, func(e metadata) object {
 		return object{
 			"key": e.key, "value": e.value,
 			"creationDate": timestamp(e.details.created), "changeDate": timestamp(e.details.changed),
 		}
-	})
-	if found, ok := answer.(object); ok && found["result"] != nil {
-		found["metadata"] = found["result"]
-		delete(found, "result")
-	}
-	return answer, err
+	}))
 }
 
 func (c *call) deleteMetadataV2() (any, error) {
