@@ -39,7 +39,7 @@ type world struct {
 
 func newWorld(t *testing.T, kind Kind, cfg zitadeltest.Config) *world {
 	t.Helper()
-	w := &world{t: t, kind: kind, server: zitadeltest.Start(t, cfg), path: filepath.Join(t.TempDir(), "credential"), faults: &faults{}, log: &logBuffer{}}
+	w := &world{t: t, kind: kind, server: zitadeltest.Start(t, cfg), path: filepath.Join(tempDir(t), "credential"), faults: &faults{}, log: &logBuffer{}}
 	w.user = w.server.AddServiceUser("ci-bot")
 	admin, err := NewClient(ClientConfig{
 		Issuer: w.server.Issuer(), Source: personal{&secret{pat: w.server.AdminPAT()}}, HTTPClient: w.server.Client(),
@@ -47,6 +47,21 @@ func newWorld(t *testing.T, kind Kind, cfg zitadeltest.Config) *world {
 	require.NoError(t, err)
 	w.admin = admin
 	return w
+}
+
+// tempDir is in memory where the system has such a place: the many renewals of these tests would sync a disk some thousand times.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	const memory = "/dev/shm"
+	if info, err := os.Stat(memory); err != nil || !info.IsDir() {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "rotate")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	return dir
 }
 
 // addForeign makes credentials that no record names, one of them with the expiry that a renewal could choose.
