@@ -254,7 +254,9 @@ func TestLogger(t *testing.T) {
 		{"an unknown error is told of by its type", answering(nil, &weirdless{}), "*middleware_test.weirdless"},
 		{"a bad token is not", answering(nil, postern.ErrInvalidToken), ""},
 		{"an outage is not: the verifier tells of it", answering(nil, postern.ErrUnavailable), ""},
-		{"an ended context is not", answering(nil, context.DeadlineExceeded), ""},
+		{"an ended deadline is not", answering(nil, context.DeadlineExceeded), ""},
+		{"a cancelled context is not", answering(nil, context.Canceled), ""},
+		{"an outage of which nothing is known is not", answering(nil, errors.Join(postern.ErrUnavailable, (*postern.Error)(nil))), ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			var log bytes.Buffer
@@ -390,6 +392,16 @@ func TestErrorPage(t *testing.T) {
 		}})
 		assert.Equal(t, 401, send(gate.Require(), without).Code)
 	})
+	t.Run("the status is sent once", func(t *testing.T) {
+		w := &counting{ResponseRecorder: httptest.NewRecorder()}
+		gate := middleware.New(answering(nil, nil), middleware.Config{ErrorPage: func(w http.ResponseWriter, _ *http.Request, _ middleware.Refusal) {
+			w.WriteHeader(200)
+			w.WriteHeader(200)
+			_, _ = io.WriteString(w, "no")
+		}})
+		gate.Require()(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		assert.Equal(t, []int{401}, w.sent)
+	})
 	t.Run("the request outside keeps its header", func(t *testing.T) {
 		gate := middleware.New(answering(nil, postern.ErrInvalidToken), middleware.Config{ErrorPage: page})
 		r := httptest.NewRequest("GET", "/", nil)
@@ -398,6 +410,17 @@ func TestErrorPage(t *testing.T) {
 		gate.Require()(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
 		assert.Equal(t, "Bearer "+secret, r.Header.Get("Authorization"))
 	})
+}
+
+// counting records each status that is sent.
+type counting struct {
+	*httptest.ResponseRecorder
+	sent []int
+}
+
+func (w *counting) WriteHeader(status int) {
+	w.sent = append(w.sent, status)
+	w.ResponseRecorder.WriteHeader(status)
 }
 
 func TestAllowPreflight(t *testing.T) {

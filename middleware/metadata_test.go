@@ -103,6 +103,7 @@ func TestResourceMistakesAreAllToldAtConstruction(t *testing.T) {
 		"query":                        {ID: "https://api.example.com/?a=b"},
 		"fragment":                     {ID: "https://api.example.com/#a"},
 		"empty fragment":               {ID: "https://api.example.com#"},
+		"empty query":                  {ID: "https://api.example.com?"},
 		"user":                         {ID: "https://a:b@api.example.com"},
 		"slash at the end of a path":   {ID: "https://api.example.com/orders/"},
 		"control character":            {ID: "https://api.example.com/\x01"},
