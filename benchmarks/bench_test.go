@@ -10,3 +10,9 @@ func BenchmarkTransport(b *testing.B) { harness.Go(b, transportBench()) }
 func BenchmarkExpired(b *testing.B)   { harness.Go(b, expiredBench()) }
 func BenchmarkRollover(b *testing.B)  { harness.Go(b, rolloverBench()) }
 func BenchmarkLocalJWT(b *testing.B)  { harness.Go(b, localBench()) }
+
+func BenchmarkInbound(b *testing.B) {
+	for _, bench := range inboundBenches() {
+		b.Run(bench.Name, func(b *testing.B) { harness.Go(b, bench) })
+	}
+}

@@ -13,5 +13,5 @@ func main() {
 
 // benches are all tables, in the order of the page.
 func benches() []harness.Bench {
-	return []harness.Bench{transportBench(), expiredBench(), rolloverBench(), localBench()}
+	return append([]harness.Bench{transportBench(), expiredBench(), rolloverBench(), localBench()}, inboundBenches()...)
 }

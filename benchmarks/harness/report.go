@@ -86,7 +86,7 @@ func peers() string {
 	var names []string
 	for _, dep := range info.Deps {
 		switch dep.Path {
-		case "golang.org/x/oauth2", "github.com/zitadel/oidc/v3", "cloud.google.com/go/auth", "github.com/zitadel/zitadel-go/v3", "github.com/MicahParks/keyfunc/v3":
+		case "golang.org/x/oauth2", "github.com/zitadel/oidc/v3", "cloud.google.com/go/auth", "github.com/auth0/go-jwt-middleware/v2", "k8s.io/apiserver", "github.com/zitadel/zitadel-go/v3", "github.com/MicahParks/keyfunc/v3":
 			names = append(names, dep.Path+" "+dep.Version)
 		}
 	}
