@@ -3,7 +3,7 @@
 //
 // A token is never kept: its key is a keyed hash (Hasher). A lookup takes no lock and allocates nothing. The number of entries
 // is bounded, and a flood of new tokens replaces new entries, not those in use: an entry that was not used since it came has
-// one place of eight in its part of the table, and refusals have a small table of their own, so that invented tokens push
+// one place of seven in its part of the table, and refusals have a small table of their own, so that invented tokens push
 // out other invented tokens only.
 //
 //	c := cache.New[*postern.Identity](cache.Config{MaxEntries: 100_000, MaxLife: time.Hour})
@@ -27,9 +27,9 @@ import (
 
 // Config says how much a Cache keeps and for how long.
 type Config struct {
-	// MaxEntries bounds the entries, refusals included; a sixteenth of the places, and at least eight, is for
+	// MaxEntries bounds the entries, refusals included; a sixteenth of the places, and at least seven, is for
 	// refusals. Less than 16 counts as 16.
-	// The table is divided into sets of eight: when as many tokens are in use as it has places, about one in seven finds its
+	// The table is divided into sets of seven: when as many tokens are in use as it has places, about one in seven finds its
 	// set full, so a table should have twice the places of the tokens in use.
 	MaxEntries int
 	// MaxLife bounds how long after Put an entry can be used, stale or not. Longer times given to Put are cut to it.
@@ -92,17 +92,19 @@ type Entry[V any] struct {
 
 // Item is an entry in the table. Value must not be changed.
 type Item[V any] struct {
-	Value V
+	// What a hit looks at comes first, to be in as few cache lines as possible.
+	Value   V
+	key     Key
+	fresh   end
+	from    int64         // wall clock
+	checked atomic.Uint64 // the last eviction that is known not to concern it
+	renewAt atomic.Int64  // nanoseconds after base
+	used    atomic.Uint32 // how often since it came or was last passed over, up to maxUsed
+	bad     bool
 
-	key                       Key
+	mark                      Mark // of the call that brought it
+	stale, keep               end
 	tokenID, session, subject string
-	bad                       bool
-	used                      atomic.Uint32 // how often since it came or was last passed over, up to maxUsed
-	mark                      Mark          // of the call that brought it
-	checked                   atomic.Uint64 // the last eviction that is known not to concern it
-	renewAt                   atomic.Int64  // nanoseconds after base
-	from                      int64         // wall clock
-	fresh, stale, keep        end
 }
 
 // end is when something ends: when the first of two clocks says so. The monotonic one nobody sets; the wall clock goes on while

@@ -8,31 +8,37 @@ import (
 )
 
 const (
-	ways    = 8
+	ways    = 7
 	trial   = ways - 1 // the way that new entries contend for when a set is full
 	maxUsed = 3
 	locks   = 64
 )
 
-// table is a set-associative table: a key belongs to one set of eight ways. Readers take no lock: what they find is an item
+// table is a set-associative table: a key belongs to one set of seven ways. Readers take no lock: what they find is an item
 // that nobody changes, and the key in it decides. Writers of a set take turns.
 type table[V any] struct {
 	sets     []set[V]
+	pasts    []past // by set; for writers
 	locks    [locks]sync.Mutex
 	entries  atomic.Int64
 	replaced atomic.Uint64
 }
 
+// set fills one cache line.
 type set[V any] struct {
-	tags atomic.Uint64 // a byte of each way's key, so that a lookup touches one item and not eight
+	tags atomic.Uint64 // a byte of each way's key, so that a lookup touches one item and not seven
 	ways [ways]atomic.Pointer[Item[V]]
-	gone [ways]uint16 // two bytes of the keys of the last that went unused, the latest first; for writers
-	hand uint8        // for writers, too
+}
+
+// past is what writers remember about a set.
+type past struct {
+	gone [ways]uint16 // two bytes of the keys of the last that went unused, the latest first
+	hand uint8        // of the second-chance algorithm
 }
 
 // init makes room for at most places entries, of which there must be enough for one set.
 func (t *table[V]) init(places int) {
-	t.sets = make([]set[V], places/ways)
+	t.sets, t.pasts = make([]set[V], places/ways), make([]past, places/ways)
 }
 
 func (t *table[V]) index(key Key) uint64 {
@@ -47,8 +53,9 @@ const (
 
 func (t *table[V]) find(key Key) *Item[V] {
 	s := &t.sets[t.index(key)]
-	differ := s.tags.Load() ^ uint64(byte(key.b))*low
-	// A zero byte sets its high bit; a byte above one may, too, which costs a look at an item of another key.
+	differ := (s.tags.Load() ^ uint64(byte(key.b))*low) | 0xff<<56
+	// A zero byte sets its high bit; a byte above one may, too, which costs a look at an item of another key. The eighth byte is
+	// no way's.
 	for same := (differ - low) &^ differ & high; same != 0; same &= same - 1 {
 		if item := s.ways[bits.TrailingZeros64(same)/8].Load(); item != nil && item.key == key {
 			return item
@@ -63,7 +70,7 @@ func (t *table[V]) find(key Key) *Item[V] {
 // itself. (The idea is that of S3-FIFO, in a set.)
 func (t *table[V]) put(item *Item[V], now end) {
 	index := t.index(item.key)
-	s := &t.sets[index]
+	s, p := &t.sets[index], &t.pasts[index]
 	lock := &t.locks[index%locks]
 	lock.Lock()
 	defer lock.Unlock()
@@ -92,16 +99,16 @@ func (t *table[V]) put(item *Item[V], now end) {
 		return
 	case stale >= 0:
 		s.store(stale, item)
-	case slices.Contains(s.gone[:], trace(item.key)):
-		s.store(s.unused(), item)
+	case slices.Contains(p.gone[:], trace(item.key)):
+		s.store(s.unused(p), item)
 	default:
 		tried := s.ways[trial].Load()
 		if tried.used.Load() > 0 {
 			tried.used.Store(0)
-			s.store(s.unused(), tried)
+			s.store(s.unused(p), tried)
 		} else {
-			copy(s.gone[1:], s.gone[:])
-			s.gone[0] = trace(tried.key)
+			copy(p.gone[1:], p.gone[:])
+			p.gone[0] = trace(tried.key)
 		}
 		s.store(trial, item)
 	}
@@ -112,9 +119,9 @@ func trace(key Key) uint16 { return uint16(key.b >> 8) }
 
 // unused returns a way, the trial way aside, that was not used since the hand last came by, as the second-chance algorithm has
 // it: whoever came last is looked at last.
-func (s *set[V]) unused() (way int) {
+func (s *set[V]) unused(p *past) (way int) {
 	for range (maxUsed + 1) * trial { // readers go on using meanwhile
-		way, s.hand = int(s.hand), (s.hand+1)%trial
+		way, p.hand = int(p.hand), (p.hand+1)%trial
 		used := &s.ways[way].Load().used
 		if used.Load() == 0 {
 			break
