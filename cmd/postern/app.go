@@ -128,7 +128,7 @@ Exit codes:
 	flags.StringVar(&a.org, "org", "", "id of the organisation to act in (x-zitadel-orgid); default: the caller's own")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.tokenCommand(), a.whoamiCommand(), a.callCommand(), a.bootstrapCommand(),
-		a.credentialCommand(patCommands), a.credentialCommand(keyCommands), a.introspectCommand(), a.doctorCommand())
+		a.credentialCommand(patCommands), a.credentialCommand(keyCommands), a.introspectCommand(), a.doctorCommand(), a.revocationCommand())
 	return root
 }
 

@@ -69,6 +69,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	for _, command := range [][]string{
 		nil, {"token"}, {"whoami"}, {"call"}, {"bootstrap"}, {"introspect"}, {"doctor"},
 		{"pat"}, {"pat", "list"}, {"pat", "create"}, {"pat", "rotate"}, {"pat", "remove"},
+		{"revocation"}, {"revocation", "setup"}, {"revocation", "check"},
 		{"key"}, {"key", "list"}, {"key", "create"}, {"key", "rotate"}, {"key", "remove"},
 	} {
 		t.Run(strings.Join(command, " "), func(t *testing.T) {

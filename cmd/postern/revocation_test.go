@@ -1,0 +1,70 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postern-go/postern/introspect"
+	"github.com/postern-go/postern/middleware"
+	"github.com/postern-go/postern/zitadeltest"
+)
+
+// A whole API: its webhook is registered by setup, and check times what that brings. The cache would keep the token for an hour.
+func TestRevocationSetupAndCheck(t *testing.T) {
+	s := zitadeltest.Start(t)
+	app := s.AddProject("orders").AddAPI("orders-api")
+	v, err := introspect.New(introspect.Config{Issuer: s.Issuer(), Auth: introspect.Basic(app.ClientID, app.ClientSecret), TTL: time.Hour})
+	require.NoError(t, err)
+	var events http.Handler // known after setup
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", middleware.New(v, middleware.Config{}).Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	mux.HandleFunc("POST /events", func(w http.ResponseWriter, r *http.Request) { events.ServeHTTP(w, r) })
+	api := httptest.NewServer(mux)
+	t.Cleanup(api.Close)
+
+	keyFile := filepath.Join(t.TempDir(), "signing-key")
+	setup := []string{"revocation", "setup", "--endpoint", api.URL + "/events", "--key-to", keyFile}
+	r := runCLI(t, admin(s), "", setup...)
+	require.Zero(t, r.code, r.err)
+	key, err := os.ReadFile(keyFile)
+	require.NoError(t, err)
+	assert.NotContains(t, r.out+r.err, strings.TrimSpace(string(key)))
+	assert.Contains(t, r.out, "the signing key is in "+keyFile)
+	events, err = introspect.NewRevocationHandler(v, introspect.RevocationConfig{SigningKeys: []string{strings.TrimSpace(string(key))}})
+	require.NoError(t, err)
+
+	r = runCLI(t, admin(s), "", setup...)
+	require.Zero(t, r.code, r.err)
+	again, err := os.ReadFile(keyFile)
+	require.NoError(t, err)
+	assert.Equal(t, key, again)
+
+	bot := s.AddServiceUser("bot")
+	file := write(t, "pat", []byte(bot.PAT()))
+	env := []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT_FILE=" + file}
+	r = runCLI(t, env, "", "revocation", "check", "--api", api.URL+"/orders")
+	require.Zero(t, r.code, r.err)
+	assert.Contains(t, r.out, "the API refused the token")
+
+	t.Run("a token that stays is an error", func(t *testing.T) {
+		deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		t.Cleanup(deaf.Close)
+		r := runCLI(t, env, "", "revocation", "check", "--api", deaf.URL, "--within", "100ms")
+		assert.Equal(t, 1, r.code)
+		assert.Contains(t, r.err, "still took the token")
+	})
+	t.Run("an API that takes no token is an error", func(t *testing.T) {
+		r := runCLI(t, env, "", "revocation", "check", "--api", api.URL+"/nowhere")
+		assert.Equal(t, 1, r.code)
+		assert.Contains(t, r.err, "any active token may GET")
+	})
+	assert.Equal(t, 1, strings.Count(runCLI(t, env, "", "pat", "list", "--json").out, `"id"`), "throwaway tokens are gone")
+}
