@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,7 +50,7 @@ type Transport struct {
 
 	once    sync.Once
 	err     error
-	origins []origin.Pattern
+	origins []*origin.Pattern
 	base    http.RoundTripper
 
 	stamp  atomic.Pointer[stamp]
@@ -157,17 +158,15 @@ func (t *Transport) send(req *http.Request, token *oauth2.Token) (*http.Response
 		closeBody(req)
 		return nil, err
 	}
-	out := *req
-	out.Header = make(http.Header, len(req.Header)+1)
 	for k, v := range req.Header {
-		if len(k) == len("Authorization") && strings.EqualFold(k, "Authorization") {
-			if len(v) == 0 {
-				continue
-			}
+		if len(k) == len("Authorization") && len(v) > 0 && strings.EqualFold(k, "Authorization") {
 			closeBody(req)
 			return nil, fmt.Errorf("postern: request to %s carries an Authorization header already (or user info in its URL); remove it, or send the request with a client that adds no token", show(req.URL))
 		}
-		out.Header[k] = v
+	}
+	out := *req
+	if out.Header = maps.Clone(req.Header); out.Header == nil {
+		out.Header = http.Header{}
 	}
 	out.Header["Authorization"] = value
 	resp, err := t.base.RoundTrip(&out)
@@ -232,9 +231,7 @@ func (t *Transport) prepare() {
 		if err == nil {
 			err = p.Secure(t.AllowHTTP)
 		}
-		if err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 		t.origins = append(t.origins, p)
 	}
 	switch {
@@ -279,8 +276,8 @@ func (t *Transport) named(req *http.Request) bool {
 }
 
 func (t *Transport) match(u *url.URL) bool {
-	for i := range t.origins {
-		if t.origins[i].Match(u) {
+	for _, o := range t.origins {
+		if o.Match(u) {
 			return true
 		}
 	}

@@ -149,9 +149,14 @@ func Run(b Bench, opt Options) (result Result, err error) {
 	return summary(b, players)
 }
 
+// calibrate finds how many operations fill a batch.
 func (p *player) calibrate(long time.Duration) error {
 	if p.Op == nil {
 		return nil
+	}
+	// The first operation may fetch and fill what the others find.
+	if err := p.Op(1); err != nil {
+		return err
 	}
 	for p.n = 1; ; p.n *= 2 {
 		start := time.Now()

@@ -58,55 +58,52 @@ func Secure(u *url.URL, allowHTTP bool) error {
 type Pattern struct {
 	origin
 	wildcard bool
-	literal  string // the host as the caller wrote it: requests mostly spell it the same way
+	literal  string // unless wildcard, the host as the caller wrote it: requests mostly spell it the same way
 }
 
 // Parse reads "https://api.example.com", "http://localhost:8080", "https://[::1]" or "https://*.example.com". Paths (other
 // than a single slash), queries, fragments and user info are refused: an origin has none, and ignoring them would
 // promise a limit that is not kept.
-func Parse(s string) (Pattern, error) {
+func Parse(s string) (*Pattern, error) {
 	if s == "" {
-		return Pattern{}, errors.New(`origin is empty; write it as "https://api.example.com"`)
+		return nil, errors.New(`origin is empty; write it as "https://api.example.com"`)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
 		// The text may hold user info, and url.Parse repeats it.
-		return Pattern{}, errors.New(`origin is no URL; write it as "https://api.example.com"`)
+		return nil, errors.New(`origin is no URL; write it as "https://api.example.com"`)
 	}
 	if u.User != nil {
-		return Pattern{}, fmt.Errorf("origin %s has user info, which an origin has not; leave it out", show(u))
+		return nil, fmt.Errorf("origin %s has user info, which an origin has not; leave it out", show(u))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return Pattern{}, fmt.Errorf(`origin %q: expected https:// and a host, as in "https://api.example.com"`, s)
+		return nil, fmt.Errorf(`origin %q: expected https:// and a host, as in "https://api.example.com"`, s)
 	}
 	if u.Opaque != "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#") {
-		return Pattern{}, fmt.Errorf("origin %q has more than scheme, host and port: the token goes to every path of an origin; write %q", s, u.Scheme+"://"+u.Host)
+		return nil, fmt.Errorf("origin %s has more than scheme, host and port, which would limit nothing: the token goes to every path of an origin; write %[1]s", show(u))
 	}
-	p := Pattern{literal: u.Host}
+	p := &Pattern{literal: u.Host}
 	if rest, found := strings.CutPrefix(u.Host, "*."); found {
-		p.wildcard = true
-		u.Host = rest
+		p.wildcard, p.literal, u.Host = true, "", rest
 	}
 	var ok bool
 	if p.origin, ok = parse(u); !ok {
-		return Pattern{}, fmt.Errorf(`origin %q: expected a host name or address and a valid port; a star stands only for the whole first label, as in "https://*.example.com"`, s)
+		return nil, fmt.Errorf(`origin %q: expected a host name or address and a valid port; a star stands only for the whole first label, as in "https://*.example.com"`, s)
 	}
 	if p.wildcard && (!strings.Contains(p.host, ".") && p.host != "localhost" || p.address) {
-		return Pattern{}, fmt.Errorf("origin %q: a star needs a domain of yours after it, not a whole top level or an address", s)
+		return nil, fmt.Errorf("origin %q: a star needs a domain of yours after it, not a whole top level or an address", s)
 	}
 	return p, nil
 }
 
 // Match reports whether u's origin is the pattern's. A URL that names its host as the pattern does costs no allocation.
-func (p Pattern) Match(u *url.URL) bool {
-	if p.host == "" || u == nil {
-		return false
-	}
-	if !p.wildcard && u.Scheme == p.scheme && u.Host == p.literal {
-		return true
-	}
+func (p *Pattern) Match(u *url.URL) bool {
+	return u != nil && p.literal != "" && u.Host == p.literal && u.Scheme == p.scheme || p.matches(u)
+}
+
+func (p *Pattern) matches(u *url.URL) bool {
 	o, ok := parse(u)
-	if !ok || o.scheme != p.scheme || o.port != p.port {
+	if !ok || p.host == "" || o.scheme != p.scheme || o.port != p.port {
 		return false
 	}
 	if !p.wildcard {
@@ -117,12 +114,12 @@ func (p Pattern) Match(u *url.URL) bool {
 }
 
 // Secure is the function Secure for the pattern itself.
-func (p Pattern) Secure(allowHTTP bool) error {
+func (p *Pattern) Secure(allowHTTP bool) error {
 	return Secure(&url.URL{Scheme: p.scheme, Host: net.JoinHostPort(p.host, p.port)}, allowHTTP)
 }
 
 // String returns the pattern as an origin.
-func (p Pattern) String() string {
+func (p *Pattern) String() string {
 	o := p.origin
 	if p.wildcard {
 		o.host = "*." + o.host

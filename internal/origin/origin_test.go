@@ -162,7 +162,7 @@ func TestPattern(t *testing.T) {
 		require.NoError(t, err, test.url)
 		assert.Equal(t, test.want, p.Match(u), "%s matches %s", test.pattern, test.url)
 	}
-	assert.False(t, origin.Pattern{}.Match(&url.URL{Scheme: "https", Host: ""}))
+	assert.False(t, new(origin.Pattern).Match(&url.URL{Scheme: "https", Host: ""}))
 	p, err := origin.Parse("https://*.Example.com")
 	require.NoError(t, err)
 	assert.Equal(t, "https://*.example.com:443", p.String())
