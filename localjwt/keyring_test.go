@@ -89,7 +89,7 @@ func TestKeysAreRefreshedInTheBackgroundAsCacheControlSays(t *testing.T) {
 		accepts(t, v, token)
 		synctest.Wait()
 		assert.Equal(t, 1, i.asked())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		i.misbehave(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(time.Second)
 			return answerJSON(r, "max-age=300", object{"keys": []any{jwk("one", "RS256", rsaKey.Public())}})

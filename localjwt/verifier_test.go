@@ -68,7 +68,7 @@ func TestRealTokens(t *testing.T) {
 
 		time.Sleep(12*time.Hour + 30*time.Second - 1)
 		accepts(t, v, wire.AccessToken)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		refusesToken(t, v, wire.AccessToken)
 	})
 }
@@ -222,8 +222,8 @@ func TestNothingOfATokenIsPrinted(t *testing.T) {
 	s, err := NewIssuers(IssuersConfig{Verifiers: []*Verifier{v}})
 	require.NoError(t, err)
 	for _, text := range []string{
-		fmt.Sprintf("%v %+v %#v %s", v, v, v, v), fmt.Sprintf("%+v", struct{ V *Verifier }{v}), string(must(json.Marshal(v))),
-		fmt.Sprintf("%v %+v %#v %s", s, s, s, s), string(must(json.Marshal(s))),
+		fmt.Sprintf("%v %+v %#v %s", v, v, v, v), fmt.Sprintf("%+v", struct{ V *Verifier }{v}), string(must(json.Marshal(object{"v": v}))),
+		fmt.Sprintf("%v %+v %#v %s", s, s, s, s), string(must(json.Marshal(object{"s": s}))),
 	} {
 		assert.NotContains(t, text, "s3cret")
 		assert.NotContains(t, text, token[len(token)-40:])
