@@ -62,10 +62,13 @@ func (n *run) renew(ctx context.Context) error {
 	return nil
 }
 
+// spread is how much earlier than Life a credential may end.
+const spread = 10 * time.Minute
+
 // chooseExpiry returns a date that no credential of the user has, so that what has it later is what is made next. It is random by
-// up to a hundredth of Life, for those who renew for the same user at the same moment from other stores.
+// up to ten minutes, for those who renew for the same user at the same moment from other stores.
 func (n *run) chooseExpiry() time.Time {
-	expires := time.Now().Add(n.cfg.Life - rand.N(n.cfg.Life/100)).UTC().Truncate(time.Second)
+	expires := time.Now().Add(n.cfg.Life - rand.N(min(n.cfg.Life/100, spread))).UTC().Truncate(time.Second)
 	for n.taken(expires) {
 		expires = expires.Add(-time.Second)
 	}

@@ -25,7 +25,8 @@ type Config struct {
 	Kind Kind
 	// Store keeps the credential. All who share a credential share its Store.
 	Store Store
-	// Life is how long a new credential lives, less up to a hundredth of it at random. Zero means 30 days; a minute is the least.
+	// Life is how long a new credential lives, less up to a hundredth of it, and up to 10 minutes, at
+	// random. Zero means 30 days; a minute is the least.
 	// Renewal is due at two thirds of life.
 	Life time.Duration
 	// Grace is how long the old credential stays after the new one is stored, for other replicas to take that up. Zero means 10

@@ -141,7 +141,8 @@ func refused(err error) bool {
 }
 
 // recognise finds the stored credential in the record: as it was left, interrupted after the store had it, put back by hand, or
-// unknown.
+// unknown. What it finds is saved before anything is removed: where a Store's lock did not hold and the other one is still at
+// work, that one's next Save is refused, and so it cannot store what is removed here.
 func (n *run) recognise(ctx context.Context) error {
 	s := &n.state
 	switch {

@@ -10,8 +10,8 @@ import (
 // manager needs these three methods.
 type Store interface {
 	// Lock keeps every other Rotator of this credential out, in this process and in others, until unlock is called or the
-	// process ends, whichever comes first. It waits until ctx ends. A store whose lock may be lost early, a lease for example,
-	// must refuse the Save that follows, see Record.Version.
+	// process ends, whichever comes first. It waits until ctx ends. Where Save compares versions, a lock may be lost early, as a
+	// lease is, or be none at all: of two who renew at once, one then stops with ErrConflict.
 	Lock(ctx context.Context) (unlock func(), err error)
 	// Load returns what is stored. Where nothing is, both parts are empty and the error is nil.
 	Load(ctx context.Context) (Record, error)
