@@ -48,6 +48,9 @@ const (
 // It returns an error for claims that are not JSON, or of another type than the claim has. It decides nothing: an expired
 // Identity is made as readily as any other.
 func NewIdentity(claims map[string]any) (*Identity, error) {
+	if claims == nil {
+		claims = map[string]any{} // and not JSON's null
+	}
 	raw, err := json.Marshal(claims)
 	if err != nil {
 		return nil, fmt.Errorf("postern: identity: expected claims that JSON can carry: %w", err)

@@ -146,6 +146,13 @@ func TestANameTwiceOrInAnotherCaseIsRefused(t *testing.T) {
 	}
 }
 
+func TestNoClaimsMakeAnIdentityOfNobody(t *testing.T) {
+	id, err := postern.NewIdentity(nil)
+	require.NoError(t, err)
+	assert.Empty(t, id.Subject())
+	assert.True(t, id.Expiry().IsZero())
+}
+
 func TestAsStaleLeavesTheOriginalAlone(t *testing.T) {
 	id, err := postern.NewIdentity(map[string]any{"sub": "1"})
 	require.NoError(t, err)
