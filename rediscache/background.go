@@ -38,15 +38,15 @@ func (c *cache) follow() {
 	pause := newPause()
 	for c.ctx.Err() == nil {
 		err := c.step()
-		if err == nil || errors.Is(err, errLost) {
-			if down && err == nil {
+		if err == nil {
+			pause.Reset()
+			if down {
 				c.logger.Info("rediscache: Redis can be used again")
 				down = false
 			}
-			pause.Reset()
 			continue
 		}
-		if !down && c.ctx.Err() == nil {
+		if !down && c.ctx.Err() == nil && !errors.Is(err, errLost) {
 			c.logger.Warn("rediscache: Redis cannot be used, answers are not shared and evictions wait", "error", err)
 			down = true
 		}

@@ -82,7 +82,7 @@ func TestEvictionsAreSentAgainWhenRedisLosesThem(t *testing.T) {
 	until(t, a.settled)
 	server.Kill()
 	require.NoError(t, server.Restart()) // empty
-	until(t, func() bool { return a.Stats().Sent == 2 })
+	until(t, func() bool { return a.Stats().Sent >= 2 })
 	b := newReplica(t, testConfig(server)) // has heard nothing before
 	until(t, b.heard(e))
 	assert.Len(t, a.evictions(), 1, "who knows it hears nothing again")
@@ -105,7 +105,7 @@ func TestAStalledRedisIsLeftAloneAfterFiveFailures(t *testing.T) {
 	wg.Wait()
 	assert.EqualValues(t, 1000, refused.Load(), "every call came back, though nothing answered")
 	s := r.Stats()
-	assert.LessOrEqual(t, s.Failures, uint64(maxInFlight+breakerFailures))
+	assert.LessOrEqual(t, s.Failures, uint64(2*maxInFlight), "those in flight when the fifth failed, and few more")
 	assert.EqualValues(t, 1000, s.Failures+s.Skipped)
 	assert.NotEqual(t, gobreaker.StateClosed, r.breaker.State())
 	for range 100 {
@@ -146,7 +146,7 @@ func TestAReadOnlyRedisServesWhatItHasAndRecovers(t *testing.T) {
 	a.put(t, testKey, testAnswer("pat-1", "user-1"))
 	require.NoError(t, admin("REPLICAOF", "127.0.0.1", "1").Error()) // a replica of nobody, as after a failover gone wrong
 	for range 20 {
-		assert.ErrorContains(t, a.Store(t.Context(), testKey, testAnswer("pat-1", "user-1")), "READONLY")
+		until(t, a.refused("READONLY"))
 	}
 	assert.True(t, b.has(t, testKey), "the breaker is for reading")
 	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
@@ -163,7 +163,7 @@ func TestAFullRedisGivesOutNothingThatAnEvictionEnded(t *testing.T) {
 	a, b := newReplica(t, testConfig(server)), newReplica(t, testConfig(server))
 	a.put(t, testKey, testAnswer("pat-1", "user-1"))
 	require.NoError(t, admin("CONFIG", "SET", "maxmemory", "1").Error()) // noeviction is Redis's default
-	assert.ErrorContains(t, a.Store(t.Context(), testKey, testAnswer("pat-1", "user-1")), "OOM")
+	until(t, a.refused("OOM"))
 	assert.True(t, b.has(t, testKey))
 	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
 	a.Publish(e)

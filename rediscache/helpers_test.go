@@ -3,11 +3,13 @@ package rediscache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +65,14 @@ func testConfig(server *redisserver.Server) Config {
 		Redis:   rueidis.ClientOption{InitAddress: []string{server.Addr()}},
 		Secrets: [][]byte{testSecret},
 		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+// refused reports whether Redis refuses to store an answer, in these words.
+func (r *replica) refused(words string) func() bool {
+	return func() bool {
+		err := r.Store(context.Background(), testKey, testAnswer("pat-1", "user-1"))
+		return errors.As(err, new(refusedError)) && strings.Contains(err.Error(), words)
 	}
 }
 

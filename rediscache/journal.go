@@ -170,13 +170,17 @@ func (j *journal) read(entries []entry, first bool) (n news) {
 			clear(j.dead)
 			clear(j.seen)
 		}
-		_, again := j.seen[m.id]
+		if m.sender == j.self {
+			n.own = append(n.own, m.id)
+		}
+		if _, again := j.seen[m.id]; again { // replayed, or sent again by who could not know that it had arrived
+			continue
+		}
 		j.seen[m.id] = struct{}{}
 		j.dead[concernOf(m.Eviction)] = e.at
 		switch {
-		case m.sender == j.self:
-			n.own = append(n.own, m.id) // its first level heard of it when it was published
-		case again || now.Sub(m.sent) > replayWindow || first && m.sent.Before(j.started.Add(-clockMargin)):
+		case m.sender == j.self: // its first level heard of it when it was published
+		case now.Sub(m.sent) > replayWindow || first && m.sent.Before(j.started.Add(-clockMargin)):
 		default:
 			n.evictions = append(n.evictions, m.Eviction)
 		}

@@ -124,6 +124,15 @@ func TestALateJoinerTellsItsFirstLevelOnlyWhatCameAfterIt(t *testing.T) {
 	})
 }
 
+func TestEachMessageCountsOnce(t *testing.T) {
+	first := ofUser(10, "user")
+	j := journalOf(first)
+	n, ok := j.extend(at(10), []entry{{at: at(10)}, {at(20), first.message}}, time.Now())
+	require.True(t, ok)
+	assert.Empty(t, n.evictions)
+	assert.True(t, j.usable("name", "issuer", answerAt(10)), "asked after the first")
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	j := journalOf()
 	last := uint64(1)

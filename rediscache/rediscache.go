@@ -46,6 +46,9 @@ func New(cfg Config) (*Cache, error) {
 	if len(cfg.Redis.InitAddress) == 0 {
 		errs = append(errs, errors.New(`Redis.InitAddress: expected the address of a server, such as "redis:6379", got none`))
 	}
+	if cfg.Redis.SendToReplicas != nil || cfg.Redis.ReplicaOnly || len(cfg.Redis.Standalone.ReplicaAddress) > 0 {
+		errs = append(errs, errors.New("Redis: expected to read from the primary, got SendToReplicas, ReplicaOnly or ReplicaAddress: a replica that lags does not know the last evictions"))
+	}
 	if n := len(cfg.Secrets); n == 0 || n > 2 {
 		errs = append(errs, fmt.Errorf("Secrets: expected one fleet secret, or two while it is changed, got %d", n))
 	}
@@ -121,14 +124,16 @@ func (c *Cache) Watch(evict func(introspect.Eviction)) {
 
 // Close ends the work in the background and the connections, and waits for both: where a connection is in the making, up to
 // Redis.Dialer.Timeout (5 s by default) and Redis.ConnWriteTimeout (10 s). Evictions that wait are not delivered. After Close
-// nothing is loaded or stored. It may be called once.
+// nothing is loaded or stored.
 func (c *Cache) Close() {
-	c.start.Do(func() {})
-	c.cancel()
-	c.work.Wait()
-	for range cap(c.slots) { // calls that nobody waits for any more
-		c.slots <- struct{}{}
-	}
+	c.end.Do(func() {
+		c.start.Do(func() {})
+		c.cancel()
+		c.work.Wait()
+		for range cap(c.slots) { // calls that nobody waits for any more
+			c.slots <- struct{}{}
+		}
+	})
 }
 
 // Stats counts what a Cache did since it was made.
@@ -174,10 +179,10 @@ type cache struct {
 	lost    chan struct{} // rings when the journal has to be read anew
 	counts  counts
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	start  sync.Once
-	work   sync.WaitGroup
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	start, end sync.Once
+	work       sync.WaitGroup
 
 	mu       sync.Mutex
 	client   rueidis.Client // nil until the first connection stood

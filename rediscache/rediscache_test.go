@@ -283,9 +283,14 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	assert.ErrorContains(t, err, "Secrets[1]: expected another secret than Secrets[0], got the same")
 	assert.ErrorContains(t, err, "Secrets[2]: expected at least 32 random bytes, got 12")
 	assert.NotContains(t, err.Error(), "short-secret")
+	redis.ReplicaOnly = true
+	_, err = New(Config{Redis: redis, Secrets: [][]byte{testSecret}})
+	assert.ErrorContains(t, err, "Redis: expected to read from the primary")
+	redis.ReplicaOnly = false
 	c, err := New(Config{Redis: redis, Secrets: [][]byte{testSecret[:32]}})
 	require.NoError(t, err, "New does no I/O")
 	c.Close()
+	c.Close() // twice is once
 }
 
 func TestCachePrintsNoSecret(t *testing.T) {
