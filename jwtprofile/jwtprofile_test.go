@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/zitadel/oidc/v3/pkg/client/profile"
 	"go.uber.org/goleak"
 
 	"github.com/postern-go/postern"
@@ -133,6 +134,33 @@ func TestADeviceMaySign(t *testing.T) {
 
 // opaque hides what kind of Signer it is.
 type opaque struct{ crypto.Signer }
+
+// Libraries of zitadel/oidc's take such sources, too.
+var _ profile.TokenSource = (*jwtprofile.Source)(nil)
+
+func TestHeadersGoWithEveryRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBot(t, zitadeltest.Config{})
+		_, err := b.source(t, func(c *jwtprofile.Config) {
+			c.Header = http.Header{"X-Zitadel-Instance-Host": {"localhost"}}
+		}).Token()
+		require.NoError(t, err)
+		requests := b.Requests(zitadeltest.AnyEndpoint)
+		require.Len(t, requests, 2, "discovery and token")
+		for _, r := range requests {
+			assert.Equal(t, "localhost", r.Header.Get("X-Zitadel-Instance-Host"))
+		}
+	})
+}
+
+func TestATokenURLOfTheCallersNeedsNoDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBot(t, zitadeltest.Config{})
+		_, err := b.source(t, func(c *jwtprofile.Config) { c.TokenURL = b.Issuer() + "/oauth/v2/token" }).Token()
+		require.NoError(t, err)
+		assert.Equal(t, 1, b.Calls(zitadeltest.AnyEndpoint))
+	})
+}
 
 func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := jwtprofile.New(jwtprofile.Config{

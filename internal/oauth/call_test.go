@@ -2,9 +2,11 @@ package oauth_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -321,6 +323,27 @@ func TestTimesEncloseTheServersWork(t *testing.T) {
 		assert.Equal(t, start, resp.Sent)
 		assert.Equal(t, start.Add(3*time.Second), resp.Received)
 	})
+}
+
+func TestACertificateAuthorityIsTheClients(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, "{}")
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	issuer, err := oauth.New(oauth.Config{Issuer: server.URL})
+	require.NoError(t, err)
+	_, err = issuer.GetJSON(t.Context(), server.URL, 10)
+	assert.ErrorIs(t, err, postern.ErrUnavailable)
+	var unknown x509.UnknownAuthorityError
+	assert.ErrorAs(t, err, &unknown, "what is wrong with a certificate can be found out")
+
+	issuer, err = oauth.New(oauth.Config{Issuer: server.URL, HTTPClient: server.Client()})
+	require.NoError(t, err)
+	_, err = issuer.GetJSON(t.Context(), server.URL, 10)
+	assert.NoError(t, err)
 }
 
 // The real transport, for what a stub cannot show.
