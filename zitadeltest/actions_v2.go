@@ -161,7 +161,7 @@ func (c *call) deleteTarget() (any, error) {
 	if t := c.pathTarget(); t != nil { // deleting twice is no mistake
 		c.targets = remove(c.targets, t)
 		for _, x := range c.executions {
-			x.targets = slices.DeleteFunc(x.targets, func(id string) bool { return id == t.id })
+			x.targets = slices.DeleteFunc(slices.Clone(x.targets), func(id string) bool { return id == t.id })
 		}
 		answer["deletionDate"] = timestamp(c.clock())
 	}

@@ -355,8 +355,9 @@ func (st *state) setMetadata(by string, u *user, key string, value []byte) detai
 }
 
 func (st *state) removeMetadata(by string, u *user, key string) details {
-	i := u.metadataIndex(key)
-	u.metadata = slices.Delete(u.metadata, i, i+1)
+	if i := u.metadataIndex(key); i >= 0 { // a list of keys may name one twice
+		u.metadata = slices.Delete(u.metadata, i, i+1)
+	}
 	return st.push(&u.aggregate, by, "user.metadata.removed", object{"key": key})
 }
 

@@ -8,6 +8,7 @@ import (
 var orgRoutes = []route{
 	{"GET /management/v1/healthz", "", func(*call) (any, error) { return object{}, nil }},
 	{"GET /auth/v1/healthz", "", func(*call) (any, error) { return object{}, nil }},
+	{"GET /admin/v1/healthz", "", func(*call) (any, error) { return object{}, nil }},
 	{"GET /auth/v1/users/me", authenticated, (*call).myUser},
 	{"GET /management/v1/iam", authenticated, (*call).iam},
 	{"GET /management/v1/orgs/me", "org.read", (*call).myOrg},

@@ -338,7 +338,7 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	assert.Equal(t, "eA==", ok("GET", v1+"/users/{user}/metadata/team", nil)["metadata"].(object)["value"])
 	assert.Equal(t, "1", total(v1+"/users/{user}/metadata", object{"queries": []object{{"keyQuery": object{"key": "a"}}}}))
 	ok("DELETE", v1+"/users/{user}/metadata/a", nil)
-	ok("DELETE", v1+"/users/{user}/metadata/_bulk", object{"keys": []string{"team"}})
+	ok("DELETE", v1+"/users/{user}/metadata/_bulk", object{"keys": []string{"team", "team"}})
 	assert.Nil(t, total(v1+"/users/{user}/metadata", object{}))
 
 	// grants

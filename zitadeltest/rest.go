@@ -76,9 +76,7 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
 		writeError(w, err)
 		return
 	}
-	s.mu.Lock()
 	answer, err := s.answerREST(r, rt, body)
-	s.mu.Unlock()
 	if err != nil {
 		writeError(w, err)
 		return
@@ -96,6 +94,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 // answerREST tells errors in English, except that the first APIs translate only what the call itself says and not why it was refused.
 func (s *Server) answerREST(r *http.Request, rt route, body json.RawMessage) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c := &call{Server: s, r: r, body: body}
 	if err := c.admit(rt.perm); err != nil {
 		if isV2(r) {

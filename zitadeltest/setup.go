@@ -179,6 +179,9 @@ func (s *Server) AddServiceUser(name string, opts ...UserOption) *User {
 		s.must(err)
 	}
 	for _, r := range o.roles {
+		if r.project.s != s {
+			s.must(fmt.Errorf("AddServiceUser(%q): WithProjectRole names a project of another server", name))
+		}
 		_, err := s.addGrant(s.admin.id, u, r.project.p, in, r.roles)
 		s.must(err)
 	}
@@ -237,6 +240,9 @@ func (s *Server) IssueToken(u *User, scopes ...string) string {
 	s.helper()()
 	if len(scopes) == 0 {
 		scopes = []string{"openid"}
+	}
+	if u.s != s {
+		s.must(fmt.Errorf("IssueToken: %q is a user of another server", u.LoginName))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

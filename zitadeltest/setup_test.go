@@ -115,6 +115,10 @@ func TestMistakesInSettingUpEndTheTest(t *testing.T) {
 			s.AddServiceUser("a", zitadeltest.WithProjectRole(s.AddProject("p"), "r"))
 		}, "Errors.Project.Role.NotFound"},
 		"an unknown token": {func(s *zitadeltest.Server) { s.Revoke("x") }, "token is not valid"},
+		"a stranger's project": {func(s *zitadeltest.Server) {
+			s.AddServiceUser("a", zitadeltest.WithProjectRole(zitadeltest.Start(t).AddProject("p", "r"), "r"))
+		}, "a project of another server"},
+		"a stranger":       {func(s *zitadeltest.Server) { s.IssueToken(zitadeltest.Start(t).AddServiceUser("a")) }, "a user of another server"},
 		"a stranger's org": {func(s *zitadeltest.Server) { s.AddServiceUser("a", zitadeltest.InOrg(&zitadeltest.Org{ID: "1"})) }, "another server"},
 	} {
 		t.Run(name, func(t *testing.T) {
