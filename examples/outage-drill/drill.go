@@ -20,11 +20,10 @@ import (
 )
 
 const (
-	goodTokens = 500
-	workers    = 8
-	pace       = 10 * time.Millisecond // between two requests of a worker
-	ttl        = 2 * time.Second
-	timeout    = 500 * time.Millisecond
+	workers = 8
+	pace    = 10 * time.Millisecond // between two requests of a worker
+	ttl     = 2 * time.Second
+	timeout = 500 * time.Millisecond
 )
 
 // phase is a state of the server, and what good tokens may get while it lasts.
@@ -76,7 +75,7 @@ type drill struct {
 // second counts what happened in one second, by the status of the answer.
 type second struct{ good, bad map[int]int }
 
-func newDrill(cfg zitadeltest.Config, maxStale time.Duration) (*drill, error) {
+func newDrill(cfg zitadeltest.Config, tokens int, maxStale time.Duration) (*drill, error) {
 	zitadel, err := zitadeltest.New(cfg)
 	if err != nil {
 		return nil, err
@@ -85,7 +84,7 @@ func newDrill(cfg zitadeltest.Config, maxStale time.Duration) (*drill, error) {
 	orders := zitadel.AddProject("orders", "viewer")
 	app := orders.AddAPI("orders-api")
 	bot := zitadel.AddServiceUser("bot", zitadeltest.WithProjectRole(orders, "viewer"))
-	for range goodTokens {
+	for range tokens {
 		d.good = append(d.good, bot.PAT())
 	}
 	d.revoked = bot.PAT()
@@ -216,7 +215,7 @@ func (d *drill) recovery(ctx context.Context, recovered chan<- time.Duration) {
 // work sends requests, one in five with a token that must not be let in.
 func (d *drill) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		token, good := d.good[1+rand.IntN(goodTokens-1)], true // the first is for recovery
+		token, good := d.good[1+rand.IntN(len(d.good)-1)], true // the first is for recovery
 		if rand.IntN(5) == 0 {
 			token, good = fmt.Sprint("invented-", rand.IntN(1000)), false
 			if rand.IntN(10) == 0 {

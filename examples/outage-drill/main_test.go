@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestDrill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		err := run(t.Context(), &out, zitadeltest.Config{InMemory: true}, 4*time.Second)
+		err := run(t.Context(), &out, zitadeltest.Config{InMemory: true}, 40, 4*time.Second)
 		t.Log("\n" + out.String())
 		require.NoError(t, err)
 		require.Equal(t, 10, strings.Count(out.String(), "after ZITADEL came back from"))
