@@ -672,6 +672,10 @@ func TestEventsNameWhomTheyConcern(t *testing.T) {
 			func(w world) object { return object{"userId": w.bot.ID, "projectId": w.project.ID} }},
 		{"user.grant.deactivated", grantCall("POST", "/_deactivate", object{}), grantID, none},
 		{"user.grant.cascade.removed", userCall("DELETE", ""), grantID, none},
+		{"org.member.cascade.removed", func(t *testing.T, w world, g string) {
+			admin(t, w.Server, "POST", "/management/v1/orgs/me/members", object{"userId": w.bot.ID, "roles": []string{"ORG_OWNER"}})
+			userCall("DELETE", "")(t, w, g)
+		}, func(w world, _ string) string { return w.OrgID() }, func(w world) object { return object{"userId": w.bot.ID} }},
 		{"user.grant.cascade.changed", projectCall("DELETE", "/roles/viewer"), grantID, func(world) object { return object{"roleKeys": []any{}} }},
 		{"project.role.removed", projectCall("DELETE", "/roles/viewer"), projectID, func(world) object { return object{"key": "viewer"} }},
 		{"project.deactivated", projectCall("POST", "/_deactivate"), projectID, none},

@@ -118,7 +118,7 @@ func TestAStalledCallEndsWithItsCaller(t *testing.T) {
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Issuer()+"/oauth/v2/keys", nil)
 		require.NoError(t, err)
-		_, err = s.Client().Do(req) //nolint:bodyclose // there is none
+		_, err = s.Client().Do(req)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
@@ -137,10 +137,30 @@ func TestCloseLetsGoOfStalledCalls(t *testing.T) {
 	}()
 	require.NoError(t, s.AwaitCalls(t.Context(), zitadeltest.KeysEndpoint, 1))
 	s.Close()
-	s.Close()                                              // does nothing
-	<-failed                                               // with or without an answer, but ended
-	_, err = s.Client().Get(s.Issuer() + "/oauth/v2/keys") //nolint:bodyclose // there is none
+	s.Close() // does nothing
+	<-failed  // with or without an answer, but ended
+	_, err = s.Client().Get(s.Issuer() + "/oauth/v2/keys")
 	assert.Error(t, err)
+}
+
+func TestCloseWaitsForWhatStillRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := zitadeltest.New(zitadeltest.Config{InMemory: true})
+		require.NoError(t, err)
+		ended := false
+		s.Misbehave(zitadeltest.KeysEndpoint, 1, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+			<-r.Context().Done()
+			time.Sleep(time.Minute) // in the bubble
+			ended = true
+		})
+		go func() {
+			_, err := s.Client().Get(s.Issuer() + "/oauth/v2/keys")
+			assert.Error(t, err)
+		}()
+		require.NoError(t, s.AwaitCalls(t.Context(), zitadeltest.KeysEndpoint, 1))
+		s.Close()
+		assert.True(t, ended)
+	})
 }
 
 func TestASlowAnswerComesAByteAtATime(t *testing.T) {
@@ -250,10 +270,10 @@ func TestTheClientInMemoryReachesNothingElse(t *testing.T) {
 	elsewhere := httptest.NewServer(http.NotFoundHandler())
 	defer elsewhere.Close()
 	s := zitadeltest.Start(t, zitadeltest.Config{InMemory: true})
-	_, err := s.Client().Get(elsewhere.URL) //nolint:bodyclose // there is none
+	_, err := s.Client().Get(elsewhere.URL)
 	assert.ErrorContains(t, err, "reaches http://localhost only")
 	s.Close()
-	_, err = s.Client().Get(s.Issuer()) //nolint:bodyclose // there is none
+	_, err = s.Client().Get(s.Issuer())
 	assert.Error(t, err)
 	assert.False(t, errors.Is(err, context.Canceled))
 }

@@ -47,7 +47,7 @@ func devserver(t *testing.T) (issuer, pat string, curls []string) {
 			break
 		}
 	}
-	go io.Copy(io.Discard, read) //nolint:errcheck // ends with the program
+	go io.Copy(io.Discard, read) // ends with the program
 	info, err := os.Stat(file)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
