@@ -408,7 +408,7 @@ func TestNewRevocationHandlerReportsEveryMistake(t *testing.T) {
 
 func TestHandlerPrintsNoKey(t *testing.T) {
 	h, _ := newTestHandler(t, testSigningKey)
-	asJSON, err := json.Marshal(h)
+	asJSON, err := json.Marshal(map[string]any{"handler": h})
 	require.NoError(t, err)
 	numbers := strings.Trim(fmt.Sprint([]byte(testSigningKey)), "[]")
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", h, h, h), fmt.Sprintf("%+v", *h), fmt.Sprintf("%+v", struct{ H *RevocationHandler }{h}), string(asJSON)} {

@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,8 @@ type entry struct {
 	at      position
 	message *message
 }
+
+func (e entry) restarts() bool { return e.message != nil && e.message.restart }
 
 // journal is what this process has read of the journal in Redis, and which answers may be used because of it.
 //
@@ -107,20 +110,26 @@ func (j *journal) lose() {
 	j.ready = false
 }
 
-// begin takes the whole journal, read from its first entry. It returns false when that is empty or ends before what was read
-// of it earlier: then it was lost, and has to be begun anew first.
+// begin takes the whole journal, read from its first entry. It returns false when that is empty, or lacks what was read of it
+// earlier, and nobody has said so: then entries were lost, others may lack some that nobody can tell, and the journal has to be
+// begun anew first.
 func (j *journal) begin(entries []entry, asked time.Time) (news, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(entries) == 0 || entries[len(entries)-1].at.before(j.applied) {
+	if len(entries) == 0 {
 		return news{}, false
 	}
 	oldest, first := entries[0], j.applied == position{}
 	gap := j.applied.before(oldest.at)
+	if !first && !gap && !slices.ContainsFunc(entries, func(e entry) bool {
+		return e.at == j.applied || j.applied.before(e.at) && e.restarts()
+	}) {
+		return news{}, false
+	}
 	n := j.read(entries, first)
 	if gap {
 		j.floor = later(j.floor, oldest.at)
-		if restart := oldest.message != nil && oldest.message.restart; !first && !restart {
+		if !first && !oldest.restarts() {
 			n.evictions = append(n.evictions, introspect.Eviction{All: true}) // what was cut off in between is not known
 		}
 	}
@@ -161,7 +170,7 @@ func (j *journal) read(entries []entry, first bool) (n news) {
 		if m == nil {
 			continue
 		}
-		if m.restart {
+		if e.restarts() {
 			j.floor, n.restarted = e.at, true
 			continue
 		}

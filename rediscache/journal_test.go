@@ -94,6 +94,22 @@ func TestAShorterJournalHasToBeBegunAnew(t *testing.T) {
 	assert.True(t, j.usable("name", "issuer", answerAt(21)))
 }
 
+func TestAJournalThatGoesOnWithoutWhatWasReadHasToBeBegunAnew(t *testing.T) {
+	j := journalOf(ofUser(10, "x"), ofUser(20, "user"))
+	failedOver := []entry{restart(1), ofUser(10, "x"), ofUser(30, "y")} // 20 was lost, and somebody has gone on
+	_, ok := j.extend(at(20), failedOver[2:], time.Now())
+	assert.False(t, ok)
+	_, ok = j.begin(failedOver, time.Now())
+	assert.False(t, ok, "who reads this journal for the first time does not know of 20")
+	failedOver = append(failedOver, restart(40))
+	_, ok = j.begin(failedOver, time.Now())
+	assert.True(t, ok)
+	late := newJournal(newID())
+	_, ok = late.begin(failedOver, time.Now())
+	require.True(t, ok)
+	assert.False(t, late.usable("name", "issuer", answerAt(10)))
+}
+
 func TestWhoMissedEntriesEvictsEverything(t *testing.T) {
 	j := journalOf(ofUser(10, "x"))
 	j.lose()

@@ -3,15 +3,12 @@ package rediscache
 import (
 	"cmp"
 	"errors"
-	"math"
 	"strconv"
 	"strings"
 )
 
 // position is a place in the journal: the id of an entry of a Redis stream.
 type position struct{ ms, seq uint64 }
-
-var endOfTime = position{math.MaxUint64, math.MaxUint64}
 
 func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.ms, q.ms), cmp.Compare(p.seq, q.seq))

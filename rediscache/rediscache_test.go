@@ -297,7 +297,7 @@ func TestCachePrintsNoSecret(t *testing.T) {
 	c, err := New(Config{Redis: rueidis.ClientOption{InitAddress: []string{"localhost:1"}, Password: "redis-password"}, Secrets: [][]byte{testSecret}})
 	require.NoError(t, err)
 	defer c.Close()
-	asJSON, err := json.Marshal(c)
+	asJSON, err := json.Marshal(map[string]any{"cache": c})
 	require.NoError(t, err)
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%+v", struct{ C *Cache }{c}), string(asJSON)} {
 		assert.NotContains(t, text, "redis-password")
