@@ -8,10 +8,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -60,8 +60,11 @@ type ClientConfig struct {
 // not be asked wrap postern.ErrUnavailable, those of a caller whose token is refused postern.ErrInvalidToken.
 type Client struct {
 	api *zitadelapi.Client
-	v1  *atomic.Bool // the server was found to be older
+	// v1 is until when the server counts as older, in Unix seconds: it may be upgraded, or have been hidden by a proxy.
+	v1 *atomic.Int64
 }
+
+const olderFor = time.Hour
 
 // NewClient checks cfg, reports every mistake at once, and does no I/O.
 func NewClient(cfg ClientConfig) (*Client, error) {
@@ -69,7 +72,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rotate: %w", err)
 	}
-	return &Client{api: api, v1: new(atomic.Bool)}, nil
+	return &Client{api: api, v1: new(atomic.Int64)}, nil
 }
 
 // as returns a Client that calls as somebody else.
@@ -91,10 +94,15 @@ func (c *Client) List(ctx context.Context, kind Kind, userID string) ([]Credenti
 	}
 	var all []Credential
 	seen := make(map[string]bool)
-	for offset := 0; ; offset += pageSize {
-		page, total, err := c.page(ctx, kind, userID, offset)
-		if err != nil {
+	for read := 0; ; {
+		page, more, err := c.page(ctx, kind, userID, read)
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("rotate: list %ss: %w", kind, err)
+		case more.total > maxListed:
+			return nil, fmt.Errorf("rotate: list %ss: expected at most %d of one user, got %d: remove those that nobody uses", kind, maxListed, more.total)
+		case more.read == 0 && read < more.total:
+			return nil, fmt.Errorf("rotate: list %ss: expected %d of them, got %d: %w", kind, more.total, read, postern.ErrUnavailable)
 		}
 		for _, cred := range page {
 			if !seen[cred.ID] {
@@ -102,13 +110,8 @@ func (c *Client) List(ctx context.Context, kind Kind, userID string) ([]Credenti
 				all = append(all, cred)
 			}
 		}
-		switch {
-		case total > maxListed:
-			return nil, fmt.Errorf("rotate: list %ss: expected at most %d of one user, got %d: remove those that nobody uses", kind, maxListed, total)
-		case offset+pageSize >= total:
+		if read += more.read; read >= more.total {
 			return all, nil
-		case len(page) == 0:
-			return nil, fmt.Errorf("rotate: list %ss: expected %d of them, got %d: %w", kind, total, len(all), postern.ErrUnavailable)
 		}
 	}
 }
@@ -196,12 +199,16 @@ func (c *Client) add(ctx context.Context, kind Kind, userID string, expires time
 	return cred, nil
 }
 
-// page reads some of a user's credentials, and how many there are in all.
-func (c *Client) page(ctx context.Context, kind Kind, userID string, offset int) ([]Credential, int, error) {
-	query := map[string]any{"offset": fmt.Sprint(offset), "limit": pageSize, "asc": true}
-	in := map[string]any{
-		"pagination": query,
-		"filters":    []any{map[string]any{"userIdFilter": map[string]string{"id": userID}}},
+// listing is how much a page told, and how much there is.
+type listing struct{ read, total int }
+
+// page reads a user's credentials from the offset on, as many as the server likes to give.
+func (c *Client) page(ctx context.Context, kind Kind, userID string, offset int) ([]Credential, listing, error) {
+	in := map[string]any{"filters": []any{map[string]any{"userIdFilter": map[string]string{"id": userID}}}}
+	inV1 := map[string]any{}
+	if offset > 0 {
+		query := map[string]any{"offset": strconv.Itoa(offset), "limit": pageSize}
+		in["pagination"], inV1["query"] = query, query
 	}
 	type total struct {
 		TotalResult int `json:"totalResult,string"`
@@ -219,15 +226,15 @@ func (c *Client) page(ctx context.Context, kind Kind, userID string, offset int)
 			} `json:"details"` // v1
 		} `json:"result"`
 	}
-	err := errOld
-	if !c.v1.Load() {
-		err = c.api.Call(ctx, http.MethodPost, "/v2/users/"+string(kind)+"s/search", in, &answer)
-	}
-	if older := c.older(err); older {
-		err = c.api.Call(ctx, http.MethodPost, v1Prefix+userPath(userID, kind)+"/_search", map[string]any{"query": query}, &answer)
-	}
+	err := c.either(
+		func() error {
+			return c.api.Call(ctx, http.MethodPost, "/v2/users/"+string(kind)+"s/search", in, &answer)
+		},
+		func() error {
+			return c.api.Call(ctx, http.MethodPost, v1Prefix+userPath(userID, kind)+"/_search", inV1, &answer)
+		})
 	if err != nil {
-		return nil, 0, err
+		return nil, listing{}, err
 	}
 	page := make([]Credential, 0, len(answer.Result))
 	for _, r := range answer.Result {
@@ -240,7 +247,7 @@ func (c *Client) page(ctx context.Context, kind Kind, userID string, offset int)
 		}
 		page = append(page, cred)
 	}
-	return page, max(answer.Pagination.TotalResult, answer.Details.TotalResult), nil
+	return page, listing{len(answer.Result), max(answer.Pagination.TotalResult, answer.Details.TotalResult)}, nil
 }
 
 // v1Prefix turns a path of the user service v2, /v2 left out, into one of management v1.
@@ -248,23 +255,19 @@ const v1Prefix = "/management/v1"
 
 // call makes a call on the user service v2, or on management v1 when the server does not know it.
 func (c *Client) call(ctx context.Context, method, path string, in, inV1, out any) error {
-	err := errOld
-	if !c.v1.Load() {
-		err = c.api.Call(ctx, method, "/v2"+path, in, out)
-	}
-	if c.older(err) {
-		return c.api.Call(ctx, method, v1Prefix+path, inV1, out)
-	}
-	return err
+	return c.either(
+		func() error { return c.api.Call(ctx, method, "/v2"+path, in, out) },
+		func() error { return c.api.Call(ctx, method, v1Prefix+path, inV1, out) })
 }
 
-var errOld = errors.New("the server has no user service v2")
-
-func (c *Client) older(err error) bool {
-	if zitadelapi.Unimplemented(err) {
-		c.v1.Store(true)
+func (c *Client) either(v2, v1 func() error) error {
+	if time.Now().Unix() >= c.v1.Load() {
+		if err := v2(); !zitadelapi.Unimplemented(err) {
+			return err
+		}
+		c.v1.Store(time.Now().Add(olderFor).Unix())
 	}
-	return errors.Is(err, errOld) || zitadelapi.Unimplemented(err)
+	return v1()
 }
 
 // user checks what goes into a path, and puts the caller in place of an empty userID.

@@ -112,6 +112,20 @@ func answers(t *testing.T, w *world, total int, ids func(offset int) []string) {
 	})
 }
 
+func TestAnUpgradedServerIsNoticed(t *testing.T) {
+	bubble(t, PAT, func(t *testing.T, w *world) {
+		c := w.ownClient()
+		w.server.Misbehave("/v2/", 1, zitadeltest.Status(http.StatusNotFound))
+		for range 3 {
+			_, err := c.List(t.Context(), PAT, w.user.ID)
+			require.ErrorContains(t, err, "management v1 asks for the role")
+		}
+		time.Sleep(olderFor)
+		_, err := c.List(t.Context(), PAT, w.user.ID)
+		require.NoError(t, err)
+	})
+}
+
 func TestWhatASearchShowsOfOthersIsLeftOut(t *testing.T) {
 	bubble(t, PAT, func(t *testing.T, w *world) {
 		answers(t, w, 3, func(int) []string { return []string{"1", "other", "2"} })

@@ -49,7 +49,7 @@ type secret struct {
 // parseSecret reads a stored credential. The error shows nothing of it.
 func parseSecret(kind Kind, raw []byte) (*secret, error) {
 	if kind == Key {
-		key, err := keyfile.Parse(raw)
+		key, err := keyfile.Parse(raw, keyfile.Warn(-1, nil)) // to be told of what is being done about is no use
 		if err != nil {
 			return nil, err
 		}
