@@ -36,6 +36,8 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 	t.Helper()
 	s := zitadeltest.Start(t)
 	user := s.AddServiceUser("bot", zitadeltest.WithOrgRole("ORG_OWNER"))
+	// Behind a func: printing descends into an http.Transport, beside its goroutines that change it.
+	hidden := &http.Client{Transport: roundTripper(s.Transport().RoundTrip)}
 	api := s.AddProject("orders").AddAPI("orders-api")
 	token, secret, keyJSON := user.PAT(), user.ClientSecret(), user.KeyJSON()
 	path := filepath.Join(t.TempDir(), "file")
@@ -50,9 +52,9 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 	byToken := must(pat.New(token))
 	byFile := must(pat.FromFile(read([]byte(token))))
 	t.Setenv("POSTERN_TEST_PAT", token)
-	byKey := must(jwtprofile.New(jwtprofile.Config{Issuer: s.Issuer(), Key: key, HTTPClient: s.Client(), Logger: quiet}))
-	bySecret := must(clientcredentials.New(clientcredentials.Config{Issuer: s.Issuer(), ClientID: "bot", ClientSecret: secret, HTTPClient: s.Client(), Logger: quiet}))
-	transport := &postern.Transport{Source: byKey, Origins: []string{s.Issuer()}, Base: s.Transport()}
+	byKey := must(jwtprofile.New(jwtprofile.Config{Issuer: s.Issuer(), Key: key, HTTPClient: hidden, Logger: quiet}))
+	bySecret := must(clientcredentials.New(clientcredentials.Config{Issuer: s.Issuer(), ClientID: "bot", ClientSecret: secret, HTTPClient: hidden, Logger: quiet}))
+	transport := &postern.Transport{Source: byKey, Origins: []string{s.Issuer()}, Base: hidden.Transport}
 	client := &http.Client{Transport: transport}
 	resp, err := client.Get(s.Issuer() + "/management/v1/orgs/me")
 	require.NoError(t, err)
@@ -60,14 +62,14 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 
 	basic := introspect.Basic(api.ClientID, api.ClientSecret)
 	private := introspect.PrivateKeyJWT(must(keyfile.Parse(api.KeyJSON())))
-	byBasic := must(introspect.New(introspect.Config{Issuer: s.Issuer(), Auth: basic, HTTPClient: s.Client(), Logger: quiet}))
-	byPrivate := must(introspect.New(introspect.Config{Issuer: s.Issuer(), Auth: private, HTTPClient: s.Client(), Logger: quiet}))
+	byBasic := must(introspect.New(introspect.Config{Issuer: s.Issuer(), Auth: basic, HTTPClient: hidden, Logger: quiet}))
+	byPrivate := must(introspect.New(introspect.Config{Issuer: s.Issuer(), Auth: private, HTTPClient: hidden, Logger: quiet}))
 	identity := must(byBasic.Verify(t.Context(), token))
 	must(byPrivate.Verify(t.Context(), token))
-	local := must(localjwt.New(localjwt.Config{Issuer: s.Issuer(), Audience: []string{"1"}, HTTPClient: s.Client(), Logger: quiet}))
+	local := must(localjwt.New(localjwt.Config{Issuer: s.Issuer(), Audience: []string{"1"}, HTTPClient: hidden, Logger: quiet}))
 	_, err = local.Verify(t.Context(), token)
 	require.Error(t, err)
-	wrong := must(clientcredentials.New(clientcredentials.Config{Issuer: s.Issuer(), ClientID: "bot", ClientSecret: secret + "x", HTTPClient: s.Client(), Logger: quiet}))
+	wrong := must(clientcredentials.New(clientcredentials.Config{Issuer: s.Issuer(), ClientID: "bot", ClientSecret: secret + "x", HTTPClient: hidden, Logger: quiet}))
 	_, refusal := wrong.Token()
 	require.Error(t, refusal)
 	webhook := must(introspect.NewRevocationHandler(byBasic, introspect.RevocationConfig{SigningKeys: []string{"webhook-key-0123456789"}}))
