@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,12 +51,17 @@ func TestRunAndReport(t *testing.T) {
 	assert.Equal(t, 3.0, result.Rows[2].Figures["waits"])
 
 	dir := t.TempDir()
-	require.NoError(t, write(dir, 3, []Result{result}))
+	other := Result{Bench: Bench{Name: "BenchmarkOther", About: "Measured before."}}
+	gone := Result{Bench: Bench{Name: "BenchmarkGone"}}
+	require.NoError(t, write(dir, 1, []Bench{b, other.Bench, gone.Bench}, []Result{other, gone}))
+	require.NoError(t, write(dir, 3, []Bench{b, other.Bench}, []Result{result}))
 	page, err := os.ReadFile(filepath.Join(dir, "benchmarks.md"))
 	require.NoError(t, err)
-	for _, part := range []string{"## BenchmarkSpin", "| floor | 1 (1 to 1) |", "| counts | – | – | 3 |", "**does not hold**, with 3", "holds with", "not measured", "benchmarks/spin.svg"} {
+	for _, part := range []string{"## BenchmarkSpin", "| floor | 1 (1 to 1) |", "| counts | – | – | 3 |", "**does not hold**, with 3", "holds with", "not measured", "benchmarks/spin.svg", "\n3 rounds", "## BenchmarkOther\n\nMeasured before.", "\n1 rounds"} {
 		assert.Contains(t, string(page), part)
 	}
+	assert.NotContains(t, string(page), "Gone")
+	assert.Less(t, strings.Index(string(page), "BenchmarkSpin"), strings.Index(string(page), "BenchmarkOther"), "in the order of the benches")
 	chart, err := os.ReadFile(filepath.Join(dir, "benchmarks", "spin.svg"))
 	require.NoError(t, err)
 	assert.NoError(t, xml.Unmarshal(chart, new(struct{})))

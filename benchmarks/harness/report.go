@@ -2,9 +2,11 @@ package harness
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"html"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,8 +17,8 @@ import (
 	"strings"
 )
 
-// Main is the program: it runs the benches, prints their tables, and writes them with their charts into the docs folder,
-// unless only some are run or -short is given.
+// Main is the program: it runs the benches, prints their tables, and writes them with their charts into the docs folder. Where -run
+// picks some, the page keeps the sections of the others; -short writes nothing.
 func Main(benches ...Bench) {
 	if err := run(benches, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -27,7 +29,7 @@ func Main(benches ...Bench) {
 func run(benches []Bench, args []string) error {
 	flags := flag.NewFlagSet("benchmarks", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 10, "medians are taken of so many rounds")
-	only := flags.String("run", "", "run only benches that match this regular expression, and write no docs")
+	only := flags.String("run", "", "run only benches that match this regular expression, and keep what the page says of the others")
 	short := flags.Bool("short", false, "one round of the least work, to see that everything runs; writes no docs")
 	docs := flags.String("docs", filepath.Join("..", "docs"), "folder for benchmarks.md and its charts")
 	if err := flags.Parse(args); err != nil {
@@ -49,32 +51,51 @@ func run(benches []Bench, args []string) error {
 		fmt.Println(result.Markdown())
 		results = append(results, result)
 	}
-	if *short || *only != "" {
+	if *short {
 		return nil
 	}
-	return write(*docs, *rounds, results)
+	return write(*docs, *rounds, benches, results)
 }
 
-func write(dir string, rounds int, results []Result) error {
-	var page strings.Builder
-	fmt.Fprintf(&page, "# Benchmarks\n\nWritten by `make bench`; do not edit. Contenders take turns on the same machine and the same work, and each figure is the\nmedian of %d rounds. Times stand only as ratios to a floor, which runs twice under two names: how far the twin is from 1 is\nhow far any other ratio may be off. Measured with %s on %d CPUs, against %s.\n",
-		rounds, runtime.Version(), runtime.NumCPU(), peers())
-	charts := filepath.Join(dir, "benchmarks")
+const preamble = `# Benchmarks
+
+Written by ` + "`make bench`" + `; do not edit. Contenders take turns on the same machine and the same work, in short batches whose order is drawn
+anew each time. Of a round, the best batch counts: what disturbs one only ever makes it longer. Figures are medians over the rounds. Times
+stand only as ratios to a floor, which runs twice under two names: how far the twin is from 1 is how far any other ratio may be off.
+`
+
+// write writes the page: new sections for results, and those that it has for the other benches.
+func write(dir string, rounds int, benches []Bench, results []Result) error {
+	path, charts := filepath.Join(dir, "benchmarks.md"), filepath.Join(dir, "benchmarks")
 	if err := os.MkdirAll(charts, 0o755); err != nil {
 		return err
 	}
-	for _, r := range results {
-		page.WriteString("\n" + r.Markdown())
-		if r.Bench.Chart == "" {
-			continue
-		}
-		name := strings.ToLower(strings.TrimPrefix(r.Bench.Name, "Benchmark")) + ".svg"
-		if err := os.WriteFile(filepath.Join(charts, name), []byte(r.SVG()), 0o644); err != nil {
-			return err
-		}
-		fmt.Fprintf(&page, "\n![%s: %s](benchmarks/%s)\n", r.Bench.Name, r.title(r.Bench.Chart), name)
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(page.String()), 0o644)
+	const heading = "\n## "
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(old), heading)[1:] {
+		name, _, _ := strings.Cut(section, "\n")
+		sections[name] = heading + strings.TrimRight(section, "\n") + "\n"
+	}
+	for _, r := range results {
+		section := "\n" + r.Markdown()
+		if r.Bench.Chart != "" {
+			chart := strings.ToLower(strings.TrimPrefix(r.Bench.Name, "Benchmark")) + ".svg"
+			if err := os.WriteFile(filepath.Join(charts, chart), []byte(r.SVG()), 0o644); err != nil {
+				return err
+			}
+			section += fmt.Sprintf("\n![%s: %s](benchmarks/%s)\n", r.Bench.Name, r.title(r.Bench.Chart), chart)
+		}
+		sections[r.Bench.Name] = section + fmt.Sprintf("\n%d rounds with %s on %d CPUs; %s.\n", rounds, runtime.Version(), runtime.NumCPU(), peers())
+	}
+	page := preamble
+	for _, b := range benches {
+		page += sections[b.Name]
+	}
+	return os.WriteFile(path, []byte(page), 0o644)
 }
 
 // peers names the versions of what is compared with.
