@@ -90,8 +90,12 @@ func TestAnUnfitKeyFileKeepsTheKeyAndIsLoggedOnce(t *testing.T) {
 
 func TestExpiryOfAKeyIsWarnedOfOnUse(t *testing.T) {
 	for name, open := range map[string]func(path string, options ...keyfile.Option) (keyfile.Source, error){
-		"Read": func(path string, options ...keyfile.Option) (keyfile.Source, error) { return keyfile.Read(path, options...) },
-		"Open": func(path string, options ...keyfile.Option) (keyfile.Source, error) { return keyfile.Open(path, options...) },
+		"Read": func(path string, options ...keyfile.Option) (keyfile.Source, error) {
+			return keyfile.Read(path, options...)
+		},
+		"Open": func(path string, options ...keyfile.Option) (keyfile.Source, error) {
+			return keyfile.Open(path, options...)
+		},
 		"Parse": func(path string, options ...keyfile.Option) (keyfile.Source, error) {
 			data, err := os.ReadFile(path)
 			if err != nil {

@@ -88,6 +88,11 @@ const (
 
 // List returns all credentials of that kind that a user has, expired ones included. An empty userID means the caller.
 func (c *Client) List(ctx context.Context, kind Kind, userID string) ([]Credential, error) {
+	all, err := c.list(ctx, kind, userID)
+	return all, prefixed(err)
+}
+
+func (c *Client) list(ctx context.Context, kind Kind, userID string) ([]Credential, error) {
 	userID, err := c.user(ctx, kind, userID)
 	if err != nil {
 		return nil, err
@@ -98,11 +103,11 @@ func (c *Client) List(ctx context.Context, kind Kind, userID string) ([]Credenti
 		page, more, err := c.page(ctx, kind, userID, read)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("rotate: list %ss: %w", kind, err)
+			return nil, fmt.Errorf("list %ss: %w", kind, err)
 		case more.total > maxListed:
-			return nil, fmt.Errorf("rotate: list %ss: expected at most %d of one user, got %d: remove those that nobody uses", kind, maxListed, more.total)
+			return nil, fmt.Errorf("list %ss: expected at most %d of one user, got %d: remove those that nobody uses", kind, maxListed, more.total)
 		case more.read == 0 && read < more.total:
-			return nil, fmt.Errorf("rotate: list %ss: expected %d of them, got %d: %w", kind, more.total, read, postern.ErrUnavailable)
+			return nil, fmt.Errorf("list %ss: expected %d of them, got %d: %w", kind, more.total, read, postern.ErrUnavailable)
 		}
 		for _, cred := range page {
 			if !seen[cred.ID] {
@@ -118,10 +123,15 @@ func (c *Client) List(ctx context.Context, kind Kind, userID string) ([]Credenti
 
 // AddPAT makes a personal access token that ends at expires, to the second, and returns it. The token is not to be had again.
 func (c *Client) AddPAT(ctx context.Context, userID string, expires time.Time) (Credential, string, error) {
+	cred, token, err := c.addPAT(ctx, userID, expires)
+	return cred, token, prefixed(err)
+}
+
+func (c *Client) addPAT(ctx context.Context, userID string, expires time.Time) (Credential, string, error) {
 	var answer created
 	cred, err := c.add(ctx, PAT, userID, expires, map[string]any{}, &answer)
 	if err == nil && answer.Token == "" {
-		err = zitadelapi.Unusable("rotate: add pat", "a token")
+		err = zitadelapi.Unusable("add pat", "a token")
 	}
 	if err != nil {
 		return Credential{}, "", err
@@ -132,28 +142,37 @@ func (c *Client) AddPAT(ctx context.Context, userID string, expires time.Time) (
 // AddKey makes a machine key of a public key, RSA of at least 2048 bits or ECDSA on P-256, whose private half stays where it is:
 // in memory, in a KMS, in an HSM. It ends at expires, to the second.
 func (c *Client) AddKey(ctx context.Context, userID string, public crypto.PublicKey, expires time.Time) (Credential, error) {
+	cred, err := c.addKey(ctx, userID, public, expires)
+	return cred, prefixed(err)
+}
+
+func (c *Client) addKey(ctx context.Context, userID string, public crypto.PublicKey, expires time.Time) (Credential, error) {
 	text, err := encodePublic(public)
 	if err != nil {
-		return Credential{}, fmt.Errorf("rotate: add key: %w", err)
+		return Credential{}, fmt.Errorf("add key: %w", err)
 	}
 	return c.add(ctx, Key, userID, expires, map[string]any{"publicKey": text}, new(created))
 }
 
 // Remove ends a credential. Removing one that the user no longer has is no error.
 func (c *Client) Remove(ctx context.Context, kind Kind, userID, id string) error {
+	return prefixed(c.remove(ctx, kind, userID, id))
+}
+
+func (c *Client) remove(ctx context.Context, kind Kind, userID, id string) error {
 	userID, err := c.user(ctx, kind, userID)
 	if err != nil {
 		return err
 	}
 	if err := checkID("id", id, true); err != nil {
-		return fmt.Errorf("rotate: remove %s: %w", kind, err)
+		return fmt.Errorf("remove %s: %w", kind, err)
 	}
 	err = c.call(ctx, http.MethodDelete, userPath(userID, kind)+"/"+url.PathEscape(id), nil, nil, nil)
 	if zitadelapi.NotFound(err) && !zitadelapi.Denied(err) && !zitadelapi.Unimplemented(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("rotate: remove %s: %w", kind, err)
+		return fmt.Errorf("remove %s: %w", kind, err)
 	}
 	return nil
 }
@@ -184,7 +203,7 @@ func (c *Client) add(ctx context.Context, kind Kind, userID string, expires time
 		inV1[name] = value
 	}
 	if err := c.call(ctx, http.MethodPost, userPath(userID, kind), in, inV1, answer); err != nil {
-		return Credential{}, fmt.Errorf("rotate: add %s: %w", kind, err)
+		return Credential{}, fmt.Errorf("add %s: %w", kind, err)
 	}
 	cred := Credential{ID: answer.TokenID, Created: answer.CreationDate, Expires: expires}
 	if kind == Key {
@@ -194,7 +213,7 @@ func (c *Client) add(ctx context.Context, kind Kind, userID string, expires time
 		cred.Created = answer.Details.CreationDate
 	}
 	if cred.ID == "" || cred.Created.IsZero() {
-		return Credential{}, zitadelapi.Unusable("rotate: add "+string(kind), "an id and a creation date")
+		return Credential{}, zitadelapi.Unusable("add "+string(kind), "an id and a creation date")
 	}
 	return cred, nil
 }
@@ -273,17 +292,17 @@ func (c *Client) either(v2, v1 func() error) error {
 // user checks what goes into a path, and puts the caller in place of an empty userID.
 func (c *Client) user(ctx context.Context, kind Kind, userID string) (string, error) {
 	if kind != PAT && kind != Key {
-		return "", fmt.Errorf("rotate: expected the kind %q or %q, got %q", PAT, Key, string(kind))
+		return "", fmt.Errorf("expected the kind %q or %q, got %q", PAT, Key, string(kind))
 	}
 	if userID != "" {
 		if err := checkID("userID", userID, true); err != nil {
-			return "", fmt.Errorf("rotate: %w", err)
+			return "", fmt.Errorf("%w", err)
 		}
 		return userID, nil
 	}
 	me, err := c.api.Me(ctx)
 	if err != nil {
-		return "", fmt.Errorf("rotate: who calls: %w", err)
+		return "", fmt.Errorf("who calls: %w", err)
 	}
 	return me.ID, nil
 }
@@ -299,6 +318,14 @@ func contains(all []Credential, id string) bool {
 		}
 	}
 	return false
+}
+
+// prefixed says which package an error is of, for those who are outside.
+func prefixed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("rotate: %w", err)
 }
 
 // encodePublic writes a public key as ZITADEL takes it: PEM, which JSON then carries in base64.

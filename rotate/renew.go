@@ -91,12 +91,12 @@ func (n *run) create(ctx context.Context, signer crypto.Signer, expires time.Tim
 	var raw []byte
 	var err error
 	if n.cfg.Kind == Key {
-		if c, err = n.client.AddKey(ctx, n.state.UserID, signer.Public(), expires); err == nil {
+		if c, err = n.client.addKey(ctx, n.state.UserID, signer.Public(), expires); err == nil {
 			raw, err = encodeKey(signer, c.ID, n.state.UserID, c.Expires)
 		}
 	} else {
 		var token string
-		c, token, err = n.client.AddPAT(ctx, n.state.UserID, expires)
+		c, token, err = n.client.addPAT(ctx, n.state.UserID, expires)
 		raw = []byte(token)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -131,13 +132,15 @@ func (n *run) identify(ctx context.Context) error {
 	}
 	n.state.UserID, n.report.UserID = userID, userID
 	var err error
-	n.listed, err = n.client.List(ctx, n.cfg.Kind, userID)
+	n.listed, err = n.client.list(ctx, n.cfg.Kind, userID)
 	return err
 }
 
-// refused reports whether the server was asked and said no, to a token or to a key.
+// refused reports whether the server said no to a token, or to a key.
 func refused(err error) bool {
-	return errors.Is(err, postern.ErrInvalidToken) || !errors.Is(err, postern.ErrUnavailable) && errors.As(err, new(*postern.Error))
+	said, ok := errors.AsType[*postern.Error](err)
+	return errors.Is(err, postern.ErrInvalidToken) ||
+		ok && (said.StatusCode == http.StatusBadRequest || said.StatusCode == http.StatusUnauthorized)
 }
 
 // recognise finds the stored credential in the record: as it was left, interrupted after the store had it, put back by hand, or
@@ -294,7 +297,7 @@ func (n *run) remove(ctx context.Context, id string) error {
 	if n.state.Current != nil && n.state.Current.ID == id {
 		return errors.New("expected to remove another credential than the stored one") // the last line of defence
 	}
-	if err := n.client.Remove(ctx, n.cfg.Kind, n.state.UserID, id); err != nil {
+	if err := n.client.remove(ctx, n.cfg.Kind, n.state.UserID, id); err != nil {
 		return err
 	}
 	n.listed = slices.DeleteFunc(n.listed, func(c Credential) bool { return c.ID == id })
