@@ -49,7 +49,8 @@ type journal struct {
 	deleted        map[string]time.Time // names of answers that the server took back
 	deletedAll     time.Time            // as if every name had been deleted then
 	seen           map[id]struct{}      // messages, to hear each once
-	checked        time.Time            // when it was last asked what is new
+	checked        time.Time            // when it was last asked what is new, by an answer that came
+	claimed        time.Time            // when somebody set out to ask ahead of time
 }
 
 type learned struct {
@@ -150,11 +151,20 @@ func (j *journal) extend(from position, entries []entry, asked time.Time) (news,
 	return j.read(entries, false), true
 }
 
-// stale reports whether it is time to ask again what is new.
-func (j *journal) stale() bool {
+// due reports whether the caller has to ask what is new: because nobody has for too long, or as the one who does so for all
+// before it is.
+func (j *journal) due() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return time.Since(j.checked) > recheck
+	now := time.Now()
+	if now.Sub(j.checked) > recheck {
+		return true
+	}
+	if now.Sub(j.checked) > recheck/2 && now.Sub(j.claimed) > recheck/2 {
+		j.claimed = now
+		return true
+	}
+	return false
 }
 
 // read takes the entries that are new. When the journal is read for the first time, the first level has to hear only of what

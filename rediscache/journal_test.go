@@ -149,6 +149,21 @@ func TestEachMessageCountsOnce(t *testing.T) {
 	assert.True(t, j.usable("name", "issuer", answerAt(10)), "asked after the first")
 }
 
+func TestOneLookupReadsTheJournalForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := journalOf()
+		assert.False(t, j.due())
+		time.Sleep(recheck/2 + 1)
+		assert.True(t, j.due(), "one asks ahead of time")
+		assert.False(t, j.due(), "the others need not")
+		time.Sleep(recheck / 2)
+		assert.True(t, j.due(), "nobody may go on without")
+		assert.True(t, j.due())
+		j.extend(at(1), []entry{restart(1)}, time.Now())
+		assert.False(t, j.due())
+	})
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	j := journalOf()
 	last := uint64(1)

@@ -78,7 +78,7 @@ func (c *cache) fetch(ctx context.Context, client rueidis.Client, names []string
 	for _, name := range names {
 		commands = append(commands, client.B().Getrange().Key(c.answerKey(name)).Start(0).End(maxAnswer).Build())
 	}
-	asked, check := time.Now(), c.journal.stale()
+	asked, check := time.Now(), c.journal.due()
 	if check {
 		commands = append(commands, c.newsFrom(client, from))
 	}

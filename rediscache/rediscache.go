@@ -225,9 +225,9 @@ func newID() (i id) {
 }
 
 const (
-	budget          = 20 * time.Millisecond // of one lookup
-	recheck         = 50 * time.Millisecond // how long the journal counts as read after it was
-	maxInFlight     = 128                   // lookups, those that gave up waiting included
+	budget          = 20 * time.Millisecond  // of one lookup
+	recheck         = 100 * time.Millisecond // how long the journal counts as read after it was
+	maxInFlight     = 128                    // lookups, those that gave up waiting included
 	breakerFailures = 5
 	breakerPause    = time.Second
 )
