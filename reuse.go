@@ -28,7 +28,8 @@ type ReuseConfig struct {
 	FetchTimeout time.Duration
 	// Credential names the credential that the source uses now, for instance the id of its key, and never is a secret. It is
 	// called when the source is called, and when a caller would be given a remembered refusal: when the name has
-	// changed, the refusal is forgotten and the source asked at once. Default: a refusal is remembered for its full time.
+	// changed, the refusal is forgotten and the source asked at once. It should take no time, and respect the context if it may
+	// block: it is the caller's. Default: a refusal is remembered for its full time.
 	Credential func(context.Context) string
 	// Logger gets a warning for a renewal that failed while a token was in hand, which no caller sees, and an error with the
 	// stack when the source panics. Default: slog.Default().
@@ -54,6 +55,9 @@ type ReuseConfig struct {
 //   - Invalidate drops exactly that token. When a call under way then brings that very token, src is called once more; what
 //     it gives then is used.
 //   - A panic in src becomes an error that all callers get.
+//
+// Lives are counted on the monotonic clock, so that setting the machine's clock does not end or prolong them. Where that clock
+// stands still while a machine sleeps, a token may be handed out past its end; a Transport finds out by the 401.
 //
 // Reuse of what Reuse returned gives that back, with the config it has. A nil src, typed or not, gives a source that refuses
 // every call.
@@ -126,6 +130,7 @@ type flight struct {
 	token   *oauth2.Token // token and err: before done is closed
 	err     error
 	dropped []string // invalidated meanwhile; under reuse.mu
+	again   bool     // src was called once more for that reason; under reuse.mu
 }
 
 type failure struct {
@@ -242,20 +247,24 @@ func (r *reuse) launch() *flight {
 	f := &flight{ctx: ctx, done: make(chan struct{})}
 	r.flight = f
 	go func() {
-		out := outcome{err: errors.New("postern: the token source ended its goroutine (runtime.Goexit) instead of returning")}
 		defer cancel()
-		defer func() {
-			if p := recover(); p != nil {
-				out = outcome{err: panicked(r.cfg.Logger, p)}
-			}
-			r.report(r.land(f, out))
-		}()
-		out = r.ask(f.ctx)
-		if r.dropped(f, out.token) {
-			out = r.ask(f.ctx)
+		for r.attempt(f) {
 		}
 	}()
 	return f
+}
+
+// attempt calls src once, and reports whether it is to be called again.
+func (r *reuse) attempt(f *flight) (again bool) {
+	out := outcome{err: errors.New("postern: the token source ended its goroutine (runtime.Goexit) instead of returning")}
+	defer func() {
+		if p := recover(); p != nil {
+			out = outcome{err: panicked(r.cfg.Logger, p)}
+		}
+		again = r.land(f, out)
+	}()
+	out = r.ask(f.ctx)
+	return
 }
 
 func (r *reuse) ask(ctx context.Context) outcome {
@@ -274,46 +283,37 @@ func (r *reuse) late(why string) error {
 	return fmt.Errorf("postern: %w: no token within %s (ReuseConfig.FetchTimeout): %s", ErrUnavailable, r.cfg.FetchTimeout, why)
 }
 
-func (r *reuse) dropped(f *flight, token *oauth2.Token) bool {
+// land puts down what a call came to, or reports that src is to be called again: it gave a token that was dropped meanwhile.
+func (r *reuse) land(f *flight, out outcome) (again bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return token != nil && slices.Contains(f.dropped, token.AccessToken)
-}
-
-// land puts down what the call came to. It returns the failure that no caller will see, if it is one.
-func (r *reuse) land(f *flight, out outcome) *unseen {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer close(f.done)
-	r.flight = nil
 	now, old := time.Since(r.start), r.held
-	if out.err == nil {
-		f.token = out.token
+	if out.err == nil && !f.again && slices.Contains(f.dropped, out.token.AccessToken) {
+		f.again = true
+		r.mu.Unlock()
+		return true
+	}
+	r.flight = nil
+	f.token, f.err = out.token, out.err
+	invisible := out.err != nil && old != nil && now < old.end
+	switch {
+	case out.err == nil:
 		r.failure, r.failures = nil, 0
 		r.hold(lifeOf(out.token, old, now))
-		return nil
+	default:
+		r.failures++
+		r.failure = &failure{out.err, now + memory(out.err, r.failures), out.credential}
+		if invisible {
+			r.hold(&held{old.token, later(now, old.end), old.end})
+		}
 	}
-	f.err = out.err
-	r.failures++
-	r.failure = &failure{out.err, now + memory(out.err, r.failures), out.credential}
-	if old == nil || now >= old.end {
-		return nil
+	close(f.done)
+	next := r.held
+	r.mu.Unlock()
+	if invisible { // but for operators
+		r.cfg.Logger.Warn("postern: token renewal failed; the token in hand goes on", "error", out.err,
+			"ends_in", (old.end - now).Round(time.Second), "next_try_in", (next.renew - now).Round(time.Second))
 	}
-	retry := later(now, old.end)
-	r.hold(&held{old.token, retry, old.end})
-	return &unseen{out.err, old.end - now, retry - now}
-}
-
-type unseen struct {
-	err         error
-	left, retry time.Duration
-}
-
-func (r *reuse) report(u *unseen) {
-	if u != nil {
-		r.cfg.Logger.Warn("postern: token renewal failed; the token in hand goes on", "error", u.err,
-			"ends_in", u.left.Round(time.Second), "next_try_in", u.retry.Round(time.Second))
-	}
+	return false
 }
 
 // hold takes h, or nothing, for the token in hand, under the lock.
@@ -337,13 +337,13 @@ func (r *reuse) hold(h *held) {
 		return
 	}
 	r.hand.Store(h.token)
-	// A source that its program has dropped is not kept in memory by its timer for as long as a token may live.
-	dropped := weak.Make(r)
+	// Neither a source that its program has let go of nor its token is kept in memory by the timer, for as long as a token lives.
+	source, of := weak.Make(r), weak.Make(h)
 	r.timer = time.AfterFunc(due, func() {
-		if r := dropped.Value(); r != nil {
+		if r := source.Value(); r != nil {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if r.held == h {
+			if r.held == of.Value() {
 				r.hand.Store(nil)
 			}
 		}

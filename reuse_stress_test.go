@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,6 +88,8 @@ func TestReuseStress(t *testing.T) {
 					counts["deadline"]++
 					mine = append(mine, returned.Sub(deadline))
 				case errors.Is(err, failed), errors.Is(err, postern.ErrUnavailable), errors.As(err, &answer):
+					counts["failure"]++
+				case strings.Contains(err.Error(), "had ended"): // it lived for a millisecond, and the machine was busy
 					counts["failure"]++
 				default:
 					counts["panic"]++

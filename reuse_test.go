@@ -623,3 +623,22 @@ func TestNoFormattingShowsASecret(t *testing.T) {
 		assert.NotContains(t, logged.String(), secret)
 	}
 }
+
+// A source that nobody uses any more is not kept in memory by the timer of its token, which may live for years.
+func TestReuseIsNotKeptByItsTimer(t *testing.T) {
+	gone := make(chan struct{})
+	func() {
+		src := living(50*365*24*time.Hour, 0)
+		runtime.AddCleanup(src, func(gone chan struct{}) { close(gone) }, gone)
+		get(t, postern.Reuse(src, postern.ReuseConfig{}))
+	}()
+	for range 100 {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+	t.Error("still in memory after 100 collections")
+}

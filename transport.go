@@ -122,8 +122,8 @@ func (t *Transport) again(req *http.Request, resp *http.Response, refused *oauth
 	if i, ok := t.Source.(Invalidator); ok {
 		i.Invalidate(refused.AccessToken)
 	}
-	replayable := req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
-	if !replayable {
+	bodiless := req.Body == nil || req.Body == http.NoBody
+	if !bodiless && req.GetBody == nil {
 		return resp, nil
 	}
 	ctx := req.Context()
@@ -132,7 +132,7 @@ func (t *Transport) again(req *http.Request, resp *http.Response, refused *oauth
 		return resp, nil
 	}
 	second := *req
-	if req.GetBody != nil {
+	if !bodiless {
 		if second.Body, err = req.GetBody(); err != nil {
 			return resp, nil
 		}
