@@ -504,7 +504,7 @@ func TestTheInstanceIsChosenByHost(t *testing.T) {
 	proxied := func(r *http.Request) { r.Host = "proxy.example" }
 	a := ask(t, w.Server, "GET", "/oauth/v2/keys", proxied)
 	assert.Equal(t, 404, a.status)
-	assert.Contains(t, a.raw, "unable to set instance using origin &{proxy.example  http} (ExternalDomain is localhost): Instance not found.")
+	assert.Contains(t, a.raw, "unable to set instance using origin &{proxy.example  http} (ExternalDomain is localhost): ID=QUERY-1kIjX Message=Instance not found.")
 	a = ask(t, w.Server, "GET", "/management/v1/orgs/me", proxied, bearer(w.AdminPAT()))
 	assert.Equal(t, 404, a.status)
 	assert.Equal(t, 5.0, a.body["code"])

@@ -22,6 +22,7 @@ func (s *Server) onlyInstance(oauth, rest http.Handler) http.Handler {
 		if host == "" {
 			host = r.Host
 		}
+		public := r.Header.Get("X-Zitadel-Public-Host")
 		known := everywhere || hostname(host) == own || loopback(hostname(host)) && loopback(own)
 		next := rest
 		if isOAuth(r.URL.Path) {
@@ -31,8 +32,11 @@ func (s *Server) onlyInstance(oauth, rest http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		text := fmt.Sprintf("unable to set instance using origin &{%s  http} (ExternalDomain is %s): Instance not found. "+
-			"Make sure you got the domain right. Check out https://zitadel.com/docs/apis/introduction#domains", host, own)
+		text := fmt.Sprintf("unable to set instance using origin &{%s %s http} (ExternalDomain is %s): "+
+			"ID=QUERY-1kIjX Message=Instance not found. Make sure you got the domain right. "+
+			"Check out https://zitadel.com/docs/apis/introduction#domains "+
+			"Parent=(unable to get instance by domain: instanceDomain %s, publicHostname %s: "+
+			"ID=QUERY-1kIjX Message=Errors.Instance.NotFound)", host, public, own, hostname(host), hostname(public))
 		if isOAuth(r.URL.Path) {
 			http.Error(w, text, http.StatusNotFound)
 			return

@@ -174,7 +174,7 @@ func (c *call) readAppKey() (any, error) {
 			return object{"key": keyObject(k)}, nil
 		}
 	}
-	return nil, notFound("QUERY-Tha6f", "Errors.AuthNKey.NotFound")
+	return nil, notFound("QUERY-Dgr3g", "Errors.AuthNKey.NotFound")
 }
 
 func (c *call) deleteAppKey() (any, error) {

@@ -63,7 +63,7 @@ func patObject(p *pat) object {
 func (c *call) readPAT() (any, error) {
 	p := c.userPAT(c.orgUser())
 	if p == nil {
-		return nil, notFound("QUERY-fk2fs", "Errors.PersonalAccessToken.NotFound")
+		return nil, notFound("QUERY-fRunu", "Errors.PersonalAccessToken.NotFound")
 	}
 	return object{"token": patObject(p)}, nil
 }
@@ -159,7 +159,7 @@ func (c *call) readKey() (any, error) {
 			return object{"key": keyObject(k)}, nil
 		}
 	}
-	return nil, notFound("QUERY-Tha6f", "Errors.AuthNKey.NotFound")
+	return nil, notFound("QUERY-Dgr3g", "Errors.AuthNKey.NotFound")
 }
 
 func keyByID(keys []*machineKey, id string) *machineKey {

@@ -72,7 +72,7 @@ func (c *call) orgGrant() *grant {
 func (c *call) readGrant() (any, error) {
 	g := c.orgGrant()
 	if g == nil || g.user.id != c.r.PathValue("user") {
-		return nil, notFound("QUERY-n03eq", "Errors.UserGrant.NotFound")
+		return nil, notFound("QUERY-wIPkA", "Errors.UserGrant.NotFound")
 	}
 	return object{"userGrant": grantObject(g)}, nil
 }

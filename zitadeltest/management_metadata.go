@@ -104,7 +104,7 @@ func (c *call) readMetadata() (any, error) {
 			return object{"metadata": metadataObject(u.metadata[i])}, nil
 		}
 	}
-	return nil, notFound("QUERY-Rfh32", "Errors.Metadata.NotFound")
+	return nil, notFound("QUERY-Rgh32", "Errors.Metadata.NotFound")
 }
 
 func (c *call) deleteMetadata() (any, error) {
