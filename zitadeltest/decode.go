@@ -16,41 +16,64 @@ import (
 type message struct {
 	name   string // as validation errors call it, like AddMachineUserRequest
 	fields map[string]field
+	source []byte   // the whole body, in which mistakes have their place
+	parent *message // the one that this is a field of
 	err    error
 }
 
 type field struct {
 	raw json.RawMessage
-	at  string // where, like "line 1:14"
+	at  int // where it begins in the source
 }
 
-func (c *call) message(name string) *message { return newMessage(name, c.body) }
+func (c *call) message(name string) *message {
+	return (&message{name: name, source: c.body}).read(field{c.body, 0})
+}
 
-func newMessage(name string, body json.RawMessage) *message {
-	m := &message{name: name, fields: map[string]field{}}
+// fail keeps the first mistake, for the messages around this one too: nothing is validated before all of it was read.
+func (m *message) fail(format string, args ...any) {
+	err := invalidArgument("", fmt.Sprintf("proto: "+format, args...))
+	for ; m != nil; m = m.parent {
+		if m.err == nil {
+			m.err = err
+		}
+	}
+}
+
+// read takes the message's fields from an object.
+func (m *message) read(of field) *message {
+	m.fields = map[string]field{}
+	body := of.raw
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if open, _ := dec.Token(); open != json.Delim('{') {
-		m.err = invalidArgument("", fmt.Sprintf("proto: syntax error (line 1:1): unexpected token %s", token(body)))
+		m.fail("syntax error (%s): unexpected token %s", m.place(of), token(body))
 		return m
 	}
 	for dec.More() {
 		key, _ := dec.Token()
-		start := int(dec.InputOffset())
-		for start < len(body) && bytes.IndexByte([]byte(" \t\r\n:"), body[start]) >= 0 {
-			start++
-		}
+		start := skip(body, dec, " \t\r\n:")
 		var raw json.RawMessage
 		if dec.Decode(&raw) != nil {
 			return m // cannot be: the body was parsed before
 		}
 		name, _ := key.(string)
-		m.fields[camel(name)] = field{raw, place(body, start)}
+		m.fields[camel(name)] = field{raw, of.at + start}
 	}
 	return m
 }
 
-func place(body []byte, offset int) string {
-	before := body[:offset]
+// skip finds where the next value begins after what a decoder has read.
+func skip(body []byte, dec *json.Decoder, separators string) int {
+	at := int(dec.InputOffset())
+	for at < len(body) && strings.IndexByte(separators, body[at]) >= 0 {
+		at++
+	}
+	return at
+}
+
+// place is where a field begins, like "line 1:14".
+func (m *message) place(f field) string {
+	before := m.source[:f.at]
 	line := bytes.Count(before, []byte("\n")) + 1
 	return fmt.Sprintf("line %d:%d", line, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1)
 }
@@ -86,7 +109,7 @@ func (m *message) get(name string) (field, bool) {
 func (m *message) has(name string) bool { _, ok := m.get(name); return ok }
 
 func (m *message) wrong(kind, name string, f field) {
-	m.err = invalidArgument("", fmt.Sprintf("proto: (%s): invalid value for %s field %s: %s", f.at, kind, name, token(f.raw)))
+	m.fail("(%s): invalid value for %s field %s: %s", m.place(f), kind, name, token(f.raw))
 }
 
 func (m *message) text(name string) string {
@@ -151,7 +174,7 @@ func (m *message) time(name string) time.Time {
 	}
 	var t time.Time
 	if json.Unmarshal(f.raw, &t) != nil {
-		m.err = invalidArgument("", fmt.Sprintf("proto: (%s): invalid google.protobuf.Timestamp value %s", f.at, token(f.raw)))
+		m.fail("(%s): invalid google.protobuf.Timestamp value %s", m.place(f), token(f.raw))
 		return time.Time{}
 	}
 	return t.UTC()
@@ -168,7 +191,7 @@ func (m *message) duration(name string) time.Duration {
 		d, err = time.ParseDuration(s)
 	}
 	if err != nil || d == 0 && s != "0s" {
-		m.err = invalidArgument("", fmt.Sprintf("proto: (%s): invalid google.protobuf.Duration value %s", f.at, token(f.raw)))
+		m.fail("(%s): invalid google.protobuf.Duration value %s", m.place(f), token(f.raw))
 	}
 	return d
 }
@@ -213,12 +236,7 @@ func (m *message) texts(name string) []string {
 func (m *message) messages(name string) []*message {
 	var out []*message
 	for _, f := range m.list(name) {
-		sub := newMessage(m.name, f.raw)
-		if sub.err != nil {
-			m.err = sub.err
-			return nil
-		}
-		out = append(out, sub)
+		out = append(out, m.inner().read(f))
 	}
 	return out
 }
@@ -227,13 +245,13 @@ func (m *message) messages(name string) []*message {
 func (m *message) sub(name string) *message {
 	f, ok := m.get(name)
 	if !ok {
-		return &message{name: m.name, err: m.err}
+		return m.inner()
 	}
-	s := newMessage(m.name, f.raw)
-	if s.err != nil {
-		m.err = s.err
-	}
-	return s
+	return m.inner().read(f)
+}
+
+func (m *message) inner() *message {
+	return &message{name: m.name, source: m.source, parent: m, err: m.err}
 }
 
 func (m *message) list(name string) []field {
@@ -241,14 +259,19 @@ func (m *message) list(name string) []field {
 	if !ok {
 		return nil
 	}
-	var raws []json.RawMessage
-	if json.Unmarshal(f.raw, &raws) != nil {
-		m.err = invalidArgument("", fmt.Sprintf("proto: syntax error (%s): unexpected token %s", f.at, token(f.raw)))
+	dec := json.NewDecoder(bytes.NewReader(f.raw))
+	if open, _ := dec.Token(); open != json.Delim('[') {
+		m.fail("syntax error (%s): unexpected token %s", m.place(f), token(f.raw))
 		return nil
 	}
-	out := make([]field, len(raws))
-	for i, raw := range raws {
-		out[i] = field{raw, f.at}
+	var out []field
+	for dec.More() {
+		start := skip(f.raw, dec, " \t\r\n,")
+		var raw json.RawMessage
+		if dec.Decode(&raw) != nil {
+			return out // cannot be: the body was parsed before
+		}
+		out = append(out, field{raw, f.at + start})
 	}
 	return out
 }

@@ -47,8 +47,12 @@ type entry struct {
 }
 
 func readEntries(m *message, item string) ([]entry, error) {
+	list := m.messages("metadata")
+	if m.err != nil {
+		return nil, m.err
+	}
 	var entries []entry
-	for _, sub := range m.messages("metadata") {
+	for _, sub := range list {
 		sub.name = item
 		e := entry{key: sub.text("key")}
 		sub.length("Key", e.key, 1, 200)
@@ -58,7 +62,7 @@ func readEntries(m *message, item string) ([]entry, error) {
 		}
 		entries = append(entries, e)
 	}
-	return entries, m.err
+	return entries, nil
 }
 
 func (c *call) setMetadataEntries() (any, error) {

@@ -112,6 +112,9 @@ func TestRefusals(t *testing.T) {
 		{"POST", v1 + "/users/{user}/pats", `{"expirationDate":"soon"}`, 400, 3, `proto: (line 1:19): invalid google.protobuf.Timestamp value "soon"`},
 		{"POST", v1 + "/users/{user}/keys", `{"type":"PEM"}`, 400, 3, `proto: (line 1:9): invalid value for enum field type: "PEM"`},
 		{"POST", v1 + "/users/{user}/metadata/k", `{"value":"%"}`, 400, 3, `proto: (line 1:10): invalid value for bytes field value: "%"`},
+		{"POST", v1 + "/orgs/me/members", `{"userId":"x","roles":["a",1]}`, 400, 3, "proto: (line 1:28): invalid value for string field roles: 1"},
+		{"POST", "/v2/users/new", `{"machine":{"name":1}}`, 400, 3, "proto: (line 1:20): invalid value for string field name: 1"},
+		{"POST", v1 + "/users/{user}/metadata/_bulk", "{\"metadata\":[\n {\"key\":\"k\"},\n 7]}", 400, 3, "proto: syntax error (line 3:2): unexpected token 7"},
 		{"POST", v1 + "/orgs/me/members", `{"roles":"x"}`, 400, 3, `proto: syntax error (line 1:10): unexpected token "x"`},
 
 		// 400, code 9: what does not fit
