@@ -618,6 +618,18 @@ func TestLockingAndDeactivatingEndTokensAndPATsForGood(t *testing.T) {
 	}
 }
 
+func TestIntrospectionTellsTheRolesOfItsOwnProjectOnly(t *testing.T) {
+	w := newWorld(t)
+	other := w.AddProject("other", "clerk")
+	bot := w.AddServiceUser("of-both", zitadeltest.WithProjectRole(w.project, "viewer"), zitadeltest.WithProjectRole(other, "clerk"))
+	token := w.IssueToken(bot, "openid", "urn:zitadel:iam:org:projects:roles", audience(w.project.ID), audience(other.ID))
+	answer := introspected(t, w.Server, w.api, token)
+	assert.Contains(t, answer, "urn:zitadel:iam:org:project:"+w.project.ID+":roles")
+	assert.NotContains(t, answer, "urn:zitadel:iam:org:project:"+other.ID+":roles")
+	userinfo := ask(t, w.Server, "GET", "/oidc/v1/userinfo", bearer(token)).body
+	assert.Contains(t, userinfo, "urn:zitadel:iam:org:project:"+other.ID+":roles", "userinfo tells all")
+}
+
 func TestARemovedUsersTokensEnd(t *testing.T) {
 	w := newWorld(t)
 	tokens := []string{w.bot.PAT(), w.IssueToken(w.bot, "openid", audience(w.project.ID))}
