@@ -426,3 +426,17 @@ func TestEvictionsAreBounded(t *testing.T) {
 		assert.True(t, e.concern(token("again and again", begin.Add(999*time.Second))))
 	})
 }
+
+func TestAnEvictionThatWasRepeatedIsKeptAsLongAsItsLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEvictions()
+		e.limit = 2
+		for _, user := range []string{"x", "y", "x", "z"} {
+			time.Sleep(10 * time.Second)
+			e.EvictSubject(user)
+		}
+		issued := time.Now().Add(-15 * time.Second) // before the second of x
+		assert.True(t, e.concern(&entry{verified: &verified{tokenID: "t", subject: "x", issued: issued}}))
+		assert.False(t, e.concern(&entry{verified: &verified{tokenID: "t", subject: "y", issued: issued}}))
+	})
+}
