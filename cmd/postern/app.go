@@ -27,7 +27,7 @@ const (
 
 // run is main with its surroundings as parameters.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{in: in, out: out, err: errOut, flags: make(map[string]*string)}
+	a := &app{in: in, out: out, err: errOut, variables: make(map[string]string)}
 	root := a.command()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 // errReported is what a command returns that has said itself what is wrong.
 var errReported = errors.New("reported")
 
-// usageError is a mistake in the command line or the configuration, found before anything was sent.
+// usageError is a mistake in the command line or the configuration, found before anything was changed.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -76,12 +76,12 @@ func exitCode(ctx context.Context, err error) int {
 
 // app is what the commands share.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
-	json     bool
-	started  bool // a command runs
-	org      string
-	flags    map[string]*string // by environment variable
+	in        io.Reader
+	out, err  io.Writer
+	json      bool
+	started   bool // a command runs
+	org       string
+	variables map[string]string // of the environment, by the flag that speaks for it
 }
 
 func (a *app) command() *cobra.Command {
@@ -99,8 +99,9 @@ environment do not count.
 
 Exit codes:
   0    done
-  1    the server refused, or what was checked has a fault
-  2    the command line or the configuration is wrong, and nothing was sent
+  1    the server refused, what was checked has a fault, or something failed here
+  2    the command line or the configuration is wrong, or nobody said yes, and
+       nothing was changed
   3    the server could not be asked
   130  interrupted`,
 		Example: `  export ZITADEL_ISSUER=https://my-instance.zitadel.cloud
@@ -108,9 +109,9 @@ Exit codes:
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
-			return a.setEnvironment()
+			return usage(a.setEnvironment(cmd))
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
@@ -123,20 +124,38 @@ Exit codes:
 		"client-secret-file": "file with that secret",
 	} {
 		variable := "ZITADEL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		a.flags[variable] = flags.String(name, "", usage+" ("+variable+")")
+		a.variables[name] = variable
+		flags.String(name, "", usage+" ("+variable+")")
 	}
 	flags.StringVar(&a.org, "org", "", "id of the organisation to act in (x-zitadel-orgid); default: the caller's own")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.tokenCommand(), a.whoamiCommand(), a.callCommand(), a.bootstrapCommand(),
 		a.credentialCommand(patCommands), a.credentialCommand(keyCommands), a.introspectCommand(), a.doctorCommand(), a.revocationCommand())
+	root.InitDefaultCompletionCmd()
+	for _, group := range root.Commands() {
+		if !group.Runnable() { // cobra would show the help for a command that there is not, and call that done
+			group.Args = cobra.NoArgs
+			group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
 }
 
-// setEnvironment makes the flags speak for the environment, so that there is one rule for both: that of package credentials.
-func (a *app) setEnvironment() error {
+// setEnvironment makes the flags speak for the environment, so that there is one rule for both: that of package credentials. A flag
+// that is given and empty, as by a shell variable that is not set, is a mistake: the environment may name somebody else.
+func (a *app) setEnvironment(cmd *cobra.Command) error {
+	flags := cmd.Flags()
 	given := false
-	for variable, value := range a.flags {
-		given = given || *value != "" && variable != "ZITADEL_ISSUER"
+	var errs []error
+	for name, variable := range a.variables {
+		value := flags.Lookup(name).Value.String()
+		given = given || value != "" && variable != "ZITADEL_ISSUER"
+		if value == "" && flags.Changed(name) {
+			errs = append(errs, fmt.Errorf("--%s: expected a value, got an empty one", name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	if given {
 		for _, variable := range []string{"ZITADEL_PAT", "ZITADEL_PAT_FILE", "ZITADEL_KEY_FILE", "ZITADEL_KEY_JSON",
@@ -146,9 +165,9 @@ func (a *app) setEnvironment() error {
 			}
 		}
 	}
-	for variable, value := range a.flags {
-		if *value != "" {
-			if err := os.Setenv(variable, *value); err != nil {
+	for name, variable := range a.variables {
+		if value := flags.Lookup(name).Value.String(); value != "" {
+			if err := os.Setenv(variable, value); err != nil {
 				return err
 			}
 		}

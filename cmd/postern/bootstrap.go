@@ -122,7 +122,7 @@ func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
 	}
 	plan(stored, "give it "+what+lasting+", in the file "+file)
 	if !b.yes && todo > 0 {
-		if err := a.confirm("Go on?"); err != nil {
+		if err := a.confirm(ctx, "Go on?"); err != nil {
 			return err
 		}
 	}

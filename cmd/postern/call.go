@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,7 +14,7 @@ import (
 	"github.com/postern-go/postern"
 )
 
-// maxCallBody bounds what is read of a request body from a file.
+// maxCallBody bounds a request body, in bytes.
 const maxCallBody = 16 << 20
 
 func (a *app) callCommand() *cobra.Command {
@@ -34,7 +36,7 @@ ZITADEL_ISSUER and nowhere else. A status of 400 or above is exit code 1.`,
 			if !strings.HasPrefix(path, "/") {
 				return usage(fmt.Errorf("expected a path that begins with a slash, such as /management/v1/orgs/me, got %q", path))
 			}
-			body, err := a.body(data)
+			body, err := a.body(cmd.Context(), data)
 			if err != nil {
 				return err
 			}
@@ -65,22 +67,25 @@ ZITADEL_ISSUER and nowhere else. A status of 400 or above is exit code 1.`,
 	return cmd
 }
 
-func (a *app) body(file string) (io.Reader, error) {
+func (a *app) body(ctx context.Context, file string) (io.Reader, error) {
+	in := a.in
 	switch file {
 	case "":
 		return nil, nil
 	case "-":
-		return io.LimitReader(a.in, maxCallBody), nil
+	default:
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, usage(fmt.Errorf("--data: %w", err))
+		}
+		defer f.Close()
+		in = f
 	}
-	info, err := os.Stat(file)
-	if err == nil && (info.IsDir() || info.Size() > maxCallBody) {
-		err = fmt.Errorf("--data: expected a file of at most %d bytes, got %s", maxCallBody, file)
-	}
+	content, err := read(ctx, in, maxCallBody)
 	if err != nil {
-		return nil, usage(err)
+		return nil, usage(fmt.Errorf("--data: %w", err))
 	}
-	content, err := os.ReadFile(file)
-	return strings.NewReader(string(content)), usage(err)
+	return bytes.NewReader(content), nil
 }
 
 // callHint says what ZITADEL means by a status, which its texts do not.

@@ -237,7 +237,7 @@ func (a *app) removeCommand(k credentialKind) *cobra.Command {
 				return err
 			}
 			if !yes {
-				if err := a.confirm(fmt.Sprintf("Remove %s %s for good?", k.name, args[0])); err != nil {
+				if err := a.confirm(cmd.Context(), fmt.Sprintf("Remove %s %s for good?", k.name, args[0])); err != nil {
 					return err
 				}
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +12,9 @@ import (
 )
 
 // confirm asks on the standard error, and takes y or yes on the standard input for consent.
-func (a *app) confirm(question string) error {
+func (a *app) confirm(ctx context.Context, question string) error {
 	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(io.LimitReader(a.in, 64)).ReadString('\n')
+	answer, err := until(ctx, func() (string, error) { return bufio.NewReader(io.LimitReader(a.in, 64)).ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -22,6 +23,35 @@ func (a *app) confirm(question string) error {
 		return nil
 	}
 	return usage(errors.New("not confirmed, so nothing was done; answer y, or give --yes"))
+}
+
+// read reads all of r, which has at most limit bytes, or gives up when ctx ends.
+func read(ctx context.Context, r io.Reader, limit int64) ([]byte, error) {
+	content, err := until(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, limit+1)) })
+	if err == nil && int64(len(content)) > limit {
+		err = usage(fmt.Errorf("expected at most %d bytes, got more", limit))
+	}
+	return content, err
+}
+
+// until reads, or gives up when ctx ends: nothing interrupts the read itself, which may wait for a person, so it is left behind.
+func until[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := read()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // days is a flag for a length of time: 30d, or what time.ParseDuration takes.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -39,9 +38,9 @@ roles, audience and time left; or why the API would refuse it, as far as the ser
 			if err != nil {
 				return usage(err)
 			}
-			text, err := io.ReadAll(io.LimitReader(a.in, maxToken))
+			text, err := read(cmd.Context(), a.in, maxToken)
 			if err != nil {
-				return err
+				return fmt.Errorf("the token on the standard input: %w", err)
 			}
 			token := strings.TrimSpace(string(text))
 			if token == "" {
@@ -70,6 +69,9 @@ func (a *app) printRefusal(err error) error {
 		return errReported
 	}
 	fmt.Fprintf(a.out, "%s: %s\n", a.coloured(red, "refused"), reason)
+	if !strings.Contains(reason, "not active") {
+		return errReported // the reason says it all
+	}
 	fmt.Fprint(a.out, `ZITADEL gives one answer for all of these:
   - the token has expired, or was revoked, or its user is locked, deactivated or removed
   - it is of another instance, or is an id_token

@@ -11,8 +11,8 @@
 // ZITADEL_KEY_JSON, or ZITADEL_CLIENT_ID with its secret, or the flags of the same names. Secrets are read from files,
 // from the environment or from the standard input, never from the command line, and shown only when that is what was asked for.
 //
-// Exit codes: 0 done; 1 the server refused, or what was checked has a fault; 2 the command line or the configuration is
-// wrong, and nothing was sent; 3 the server could not be asked; 130 interrupted.
+// Exit codes: 0 done; 1 the server refused, what was checked has a fault, or something failed here; 2 the command line or the
+// configuration is wrong, or nobody said yes, and nothing was changed; 3 the server could not be asked; 130 interrupted.
 package main
 
 import (
@@ -25,5 +25,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)   // a second interrupt ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // output that nobody reads must not end work that is half done
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
