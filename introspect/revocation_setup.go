@@ -50,7 +50,12 @@ type RevocationTarget struct {
 
 // SigningKey returns the key for RevocationConfig.SigningKeys: keep it where the API finds its secrets. It is empty when the target
 // was there before and the server does not tell its key.
-func (t *RevocationTarget) SigningKey() string { return t.signingKey() }
+func (t *RevocationTarget) SigningKey() string {
+	if t.signingKey == nil {
+		return ""
+	}
+	return t.signingKey()
+}
 
 // SetupRevocation makes ZITADEL tell a RevocationHandler of every event that ends tokens: it creates an Actions v2 target, and adds
 // it to the executions of these events, beside the targets that are there. It may run again: what is as it should be is left alone,

@@ -4,12 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/clientcredentials"
+	"github.com/postern-go/postern/internal/smallfile"
 	"github.com/postern-go/postern/internal/zitadelapi"
+	"github.com/postern-go/postern/jwtprofile"
+	"github.com/postern-go/postern/keyfile"
+	"github.com/postern-go/postern/pat"
 	"github.com/postern-go/postern/rotate"
 )
 
@@ -31,7 +42,7 @@ organisation with a role, and gives it a personal access token, a key or a clien
 is stored in a file that only its owner may read. It says what it will do and asks first.
 
 The caller is an administrator: a credential of a user with ORG_OWNER. It can be run again: what
-is there already is left as it is.`,
+is there already is left as it is, roles and a credential in the file that works included.`,
 		Example: `  postern bootstrap --user ci-bot --role ORG_OWNER --pat-to /run/secrets/zitadel-pat
   postern bootstrap --user ci-bot --role ORG_USER_MANAGER --key-to key.json --yes`,
 		Args: cobra.NoArgs,
@@ -98,11 +109,25 @@ func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
 	if err != nil {
 		return err
 	}
+	var roles []string
+	if found && b.role != "" {
+		if roles, err = orgRoles(ctx, api, user.ID); err != nil {
+			return err
+		}
+	}
 	file, what := b.file()
 	_, err = os.Lstat(file)
 	stored := err == nil
+	if stored {
+		err = b.checkStored(ctx, api, src.Issuer(), user)
+	} else {
+		err = mayStore(file)
+	}
+	if err != nil {
+		return err
+	}
 
-	fmt.Fprintf(a.err, "At %s, in the organisation %s (%s):\n", src.Issuer(), org.Name, org.ID)
+	fmt.Fprintf(a.err, "At %s, in the organisation %s (%s):\n", src.Issuer(), plain(org.Name), org.ID)
 	todo := 0
 	plan := func(done bool, step string) {
 		if done {
@@ -114,11 +139,14 @@ func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
 	}
 	plan(found, "create the service user "+b.user)
 	if b.role != "" {
-		plan(false, "make sure that it has the role "+b.role)
+		plan(slices.Contains(roles, b.role), "give it the role "+b.role)
 	}
 	lasting := ", which lives for " + b.life.String()
 	if b.secretTo != "" {
 		lasting = ""
+		if found {
+			lasting = " in place of any that it has"
+		}
 	}
 	plan(stored, "give it "+what+lasting+", in the file "+file)
 	if !b.yes && todo > 0 {
@@ -142,9 +170,9 @@ func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
 			}
 		}
 	}
-	if b.role != "" {
+	if b.role != "" && !slices.Contains(roles, b.role) {
 		a.progress("giving it the role " + b.role)
-		if err := api.AddOrgMember(ctx, user.ID, b.role); err != nil && !zitadelapi.AlreadyExists(err) {
+		if err := giveRole(ctx, api, user.ID, roles, b.role); err != nil {
 			return err
 		}
 	}
@@ -176,22 +204,102 @@ func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
 	return nil
 }
 
+const membersPath = "/management/v1/orgs/me/members"
+
+// orgRoles returns the roles that a user has in the organisation.
+func orgRoles(ctx context.Context, api *zitadelapi.Client, userID string) ([]string, error) {
+	in := map[string]any{"queries": []any{map[string]any{"userIdQuery": map[string]string{"userId": userID}}}}
+	var answer struct {
+		Result []struct {
+			UserID string   `json:"userId"`
+			Roles  []string `json:"roles"`
+		} `json:"result"`
+	}
+	if err := api.Call(ctx, http.MethodPost, membersPath+"/_search", in, &answer); err != nil {
+		return nil, err
+	}
+	for _, member := range answer.Result {
+		if member.UserID == userID {
+			return member.Roles, nil
+		}
+	}
+	return nil, nil
+}
+
+// giveRole adds a role to those that a user has.
+func giveRole(ctx context.Context, api *zitadelapi.Client, userID string, has []string, role string) error {
+	if len(has) == 0 {
+		return api.AddOrgMember(ctx, userID, role)
+	}
+	in := map[string]any{"roles": append(slices.Clone(has), role)}
+	return api.Call(ctx, http.MethodPut, membersPath+"/"+url.PathEscape(userID), in, nil)
+}
+
+// mayStore finds out whether a new file can be made before anything is done that would be for nothing if it cannot.
+func mayStore(file string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".postern-*")
+	if err != nil {
+		return usage(fmt.Errorf("%s: expected a directory to make a file in: %w", file, err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// checkStored looks whether what is in the file, which is there, is a credential of the user that works.
+func (b *bootstrap) checkStored(ctx context.Context, api *zitadelapi.Client, issuer string, user zitadelapi.User) error {
+	file, what := b.file()
+	src, err := b.storedSource(issuer, user.LoginName)
+	if err == nil {
+		var me zitadelapi.User
+		me, err = api.As(src).Me(ctx)
+		if err == nil && me.ID != user.ID {
+			err = fmt.Errorf("it is of %s (%s)", plain(me.UserName), me.ID)
+		}
+	}
+	if err == nil || ctx.Err() != nil || errors.Is(err, postern.ErrUnavailable) {
+		return err
+	}
+	return usage(fmt.Errorf("%s is there already: expected %s of %s that works: %w; name another file, or remove this one if nobody needs it",
+		file, what, b.user, err))
+}
+
+func (b *bootstrap) storedSource(issuer, loginName string) (postern.TokenSource, error) {
+	switch {
+	case b.patTo != "":
+		return pat.FromFile(b.patTo)
+	case b.keyTo != "":
+		key, err := keyfile.Read(b.keyTo)
+		if err != nil {
+			return nil, err
+		}
+		return jwtprofile.New(jwtprofile.Config{Issuer: issuer, Key: key})
+	}
+	secret, _, err := smallfile.Read(b.secretTo, maxSecret)
+	if err != nil {
+		return nil, err
+	}
+	return clientcredentials.New(clientcredentials.Config{
+		Issuer: issuer, ClientID: loginName, ClientSecret: strings.TrimRight(string(secret), "\r\n"),
+	})
+}
+
+// maxSecret bounds a client secret, in bytes. ZITADEL's have 64.
+const maxSecret = 4 << 10
+
 // makeSecret stores a new client secret. The file is made first: a secret that cannot be stored would end the one before for
 // nothing.
 func (a *app) makeSecret(ctx context.Context, api *zitadelapi.Client, userID, to string) error {
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return usage(err)
+		return err
 	}
-	defer f.Close()
 	secret, err := api.NewSecret(ctx, userID)
 	if err == nil {
 		_, err = f.WriteString(secret + "\n")
+		if err = errors.Join(err, f.Sync()); err != nil {
+			err = fmt.Errorf("a client secret was made and could not be stored, run this again for another: %w", err)
+		}
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(to))
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -73,7 +74,7 @@ func (a *app) printCredentials(all []rotate.Credential, now time.Time) error {
 		for _, c := range all {
 			row := map[string]any{"id": c.ID, "created": rfc3339(c.Created), "expires": rfc3339(c.Expires)}
 			if c.Expires.UTC().Year() < never {
-				row["days_left"] = int(c.Expires.Sub(now).Hours() / 24)
+				row["days_left"] = int(math.Floor(c.Expires.Sub(now).Hours() / 24)) // negative: expired
 			}
 			rows = append(rows, row)
 		}
@@ -113,8 +114,17 @@ there already is not overwritten: see rotate. With --to - it is printed instead.
 	return cmd
 }
 
-// create makes a credential of the caller's, or of another user, by package rotate: what is interrupted leaves a record.
+// create makes a credential of the caller's, or of another user, by package rotate: what is interrupted leaves a record beside the
+// file, and the next run clears it up.
 func (a *app) create(ctx context.Context, k credentialKind, user, to string, life time.Duration) error {
+	if to != "-" {
+		if _, err := os.Lstat(to); err == nil {
+			return usage(fmt.Errorf("--to: %s is there already: expected a new file, or use rotate to renew what is in it", to))
+		}
+		if err := mayStore(to); err != nil {
+			return err
+		}
+	}
 	api, src, err := a.api()
 	if err != nil {
 		return err
@@ -128,15 +138,7 @@ func (a *app) create(ctx context.Context, k credentialKind, user, to string, lif
 	}
 	cfg := rotate.Config{Source: src, UserID: user, Life: life}
 	if to == "-" {
-		store := new(memoryStore)
-		if _, err := a.first(ctx, k, store, cfg); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(a.out, string(store.record.Credential()))
-		return err
-	}
-	if _, err := os.Lstat(to); err == nil {
-		return usage(fmt.Errorf("--to: %s is there already: expected a new file, or use rotate to renew what is in it", to))
+		return a.createAndPrint(ctx, k, cfg)
 	}
 	report, err := a.first(ctx, k, rotate.NewFileStore(to), cfg)
 	if err != nil {
@@ -145,8 +147,43 @@ func (a *app) create(ctx context.Context, k credentialKind, user, to string, lif
 	return a.printReport(k, to, report)
 }
 
+// createAndPrint makes a credential that is stored nowhere. One that nobody got is removed again.
+func (a *app) createAndPrint(ctx context.Context, k credentialKind, cfg rotate.Config) error {
+	client, err := a.credentials()
+	if err != nil {
+		return err
+	}
+	store := new(memoryStore)
+	report, err := a.first(ctx, k, store, cfg)
+	if err != nil {
+		if len(store.record.State()) > 0 { // the creation was about to begin
+			err = fmt.Errorf("%w; there may be a %s now that nobody has: look with postern %s list, and remove it", err, k.noun, k.name)
+		}
+		return err
+	}
+	if err = a.printCredential(k, report.Current, store.record.Credential()); err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+	defer cancel()
+	if removal := client.Remove(ctx, k.kind, cfg.UserID, report.Current.ID); removal != nil {
+		return fmt.Errorf("%w; %s %s, which nobody has, could not be removed: %w", err, k.name, report.Current.ID, removal)
+	}
+	return fmt.Errorf("%w; %s %s, which nobody has, was removed again", err, k.name, report.Current.ID)
+}
+
+// printCredential prints a secret, because that was asked for. A key file is JSON in any case.
+func (a *app) printCredential(k credentialKind, made rotate.Credential, secret []byte) error {
+	if a.json && k.kind == rotate.PAT {
+		return a.printJSON(map[string]string{"id": made.ID, "token": string(secret), "expires": rfc3339(made.Expires)})
+	}
+	_, err := fmt.Fprintln(a.out, string(secret))
+	return err
+}
+
 // first makes a credential into an empty store.
 func (a *app) first(ctx context.Context, k credentialKind, store rotate.Store, cfg rotate.Config) (rotate.Report, error) {
+	cfg.Grace = min(defaultGrace, cfg.Life/4) // nothing is replaced, so it is nothing to be told of
 	rotator, err := a.rotator(k, store, cfg)
 	if err != nil {
 		return rotate.Report{}, err
@@ -174,6 +211,9 @@ point, the next run completes it.`,
 		Example: "  postern " + k.name + " rotate " + k.file + " --if-due",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return usage(fmt.Errorf("expected a file with a %s, for the first see postern %s create: %w", k.noun, k.name, err))
+			}
 			rotator, err := a.rotator(k, rotate.NewFileStore(args[0]), rotate.Config{Life: time.Duration(life), Grace: time.Duration(grace)})
 			if err != nil {
 				return err

@@ -94,9 +94,16 @@ func (a *app) examine(ctx context.Context, p *patient) error {
 	for _, s := range steps {
 		f := finding{Step: s.name, State: stateSkipped}
 		if !failed {
+			if a.json {
+				a.progress("checking " + s.name)
+			}
 			var err error
 			f.State = stateOK
-			if f.Found, f.Fix, err = s.check(ctx, p); err != nil {
+			f.Found, f.Fix, err = s.check(ctx, p)
+			if ctx.Err() != nil {
+				return context.Cause(ctx) // what it found says nothing about the configuration
+			}
+			if err != nil {
 				failed, f.State, f.Found = true, stateFault, flat(err)
 			} else if f.Fix != "" {
 				f.State = stateWarning
@@ -112,8 +119,8 @@ func (a *app) examine(ctx context.Context, p *patient) error {
 		if err := a.printJSON(map[string]any{"steps": findings, "verdict": verdict}); err != nil {
 			return err
 		}
-	} else {
-		fmt.Fprintf(a.out, "\n%s\n", verdict)
+	} else if _, err := fmt.Fprintf(a.out, "\n%s\n", verdict); err != nil {
+		return err
 	}
 	if failed {
 		return errReported
@@ -128,7 +135,7 @@ func (a *app) printFinding(f finding) {
 	mark := map[string]string{
 		stateOK: a.coloured(green, "✓"), stateWarning: a.coloured(yellow, "!"), stateFault: a.coloured(red, "✗"), stateSkipped: "–",
 	}[f.State]
-	fmt.Fprintf(a.out, "%s %-13s  %s\n", mark, f.Step, f.Found)
+	fmt.Fprintf(a.out, "%s %-13s  %s\n", mark, f.Step, plain(f.Found))
 	if f.Fix != "" {
 		fmt.Fprintf(a.out, "  %-13s  → %s\n", "", f.Fix)
 	}
@@ -204,6 +211,10 @@ func checkCredential(ctx context.Context, p *patient) (string, string, error) {
 		return found, "", nil
 	}
 	found += ", expires " + withLeft(expires, time.Now())
+	if time.Until(expires) <= 0 {
+		return "", "it cannot renew itself any more: let an administrator make another, such as by postern bootstrap into a new file",
+			errors.New(source.Method() + kind + " expired on " + date(expires))
+	}
 	if time.Until(expires) < soon {
 		return found, "renew it: " + renewal(source.Method()), nil
 	}

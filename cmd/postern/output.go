@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // printJSON writes one JSON value, for programs.
@@ -17,13 +19,40 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// printTable writes rows in aligned columns, for people.
+// printTable writes rows in aligned columns, for people. A cell is cleaned, and a colour around it takes no room.
 func (a *app) printTable(rows ...[]string) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	const gap = 2
+	var widths []int
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			_, text, _ := uncoloured(cell)
+			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+		}
 	}
-	return w.Flush()
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			before, text, after := uncoloured(cell)
+			line += before + plain(text) + after + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+gap)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	_, err := io.WriteString(a.out, b.String())
+	return err
+}
+
+// plain makes what somebody else wrote, such as a name, fit for a terminal: no character of it moves the cursor or hides.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // progress tells what happens now, beside the output.
@@ -38,7 +67,20 @@ func (a *app) coloured(sgr, text string) string {
 	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return text
 	}
-	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+	return "\x1b[" + sgr + "m" + text + sgrEnd
+}
+
+const sgrEnd = "\x1b[0m"
+
+// uncoloured takes apart what coloured made.
+func uncoloured(cell string) (before, text, after string) {
+	for _, sgr := range []string{red, green, yellow} {
+		start := "\x1b[" + sgr + "m"
+		if text, ok := strings.CutPrefix(cell, start); ok && strings.HasSuffix(text, sgrEnd) {
+			return start, strings.TrimSuffix(text, sgrEnd), sgrEnd
+		}
+	}
+	return "", cell, ""
 }
 
 const (
@@ -60,6 +102,8 @@ func date(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04")
 }
 
+const expired = "expired"
+
 // left tells the time until t in the largest unit that fits.
 func left(t, now time.Time) string {
 	d := t.Sub(now)
@@ -67,7 +111,7 @@ func left(t, now time.Time) string {
 	case t.IsZero() || t.UTC().Year() >= never:
 		return ""
 	case d <= 0:
-		return "expired"
+		return expired
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("%d days", int(d.Hours()/24))
 	case d >= 2*time.Hour:
@@ -77,10 +121,12 @@ func left(t, now time.Time) string {
 }
 
 func withLeft(t, now time.Time) string {
-	if l := left(t, now); l != "" {
+	switch l := left(t, now); l {
+	case "", expired:
+		return strings.TrimSuffix(date(t)+", "+l, ", ")
+	default:
 		return date(t) + ", " + l + " left"
 	}
-	return date(t)
 }
 
 // rfc3339 is empty for an unknown time.

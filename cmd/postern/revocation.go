@@ -50,6 +50,11 @@ new file that only its owner may read. The caller is an administrator of the ins
 			if err != nil {
 				return err
 			}
+			if _, err := os.Lstat(keyTo); err != nil { // to be known before there is a key
+				if err := mayStore(keyTo); err != nil {
+					return err
+				}
+			}
 			a.progress("registering the webhook and its events")
 			target, err := introspect.SetupRevocation(cmd.Context(), introspect.RevocationSetup{
 				Issuer: src.Issuer(), Source: src, Endpoint: endpoint, Name: name, Header: a.header(),
@@ -91,7 +96,8 @@ func storeSigningKey(file string, target *introspect.RevocationTarget) (where st
 	case !errors.Is(err, os.ErrNotExist):
 		return "", err
 	case key == "":
-		return "was given out when the target was made, and the server does not tell it again", nil
+		return "", fmt.Errorf("the signing key was given out when the target %s was made, and the server does not tell it again: "+
+			"name the file that holds it, or remove the target and run this again", target.ID)
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -100,7 +106,10 @@ func storeSigningKey(file string, target *introspect.RevocationTarget) (where st
 	if _, err = f.WriteString(key + "\n"); err == nil {
 		err = f.Sync()
 	}
-	return "is in " + file, errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file)) // half a key would be taken for another
+	}
+	return "is in " + file, nil
 }
 
 // checkEvery is how often the API is asked whether it still takes the token.

@@ -54,6 +54,16 @@ func TestRevocationSetupAndCheck(t *testing.T) {
 	require.Zero(t, r.code, r.err)
 	assert.Contains(t, r.out, "the API refused the token")
 
+	t.Run("a file that cannot be made is told before there is a key", func(t *testing.T) {
+		before := s.Calls(zitadeltest.AnyEndpoint)
+		r := runCLI(t, admin(s), "", "revocation", "setup", "--endpoint", api.URL+"/events", "--key-to", filepath.Join(t.TempDir(), "none", "key"))
+		assert.Equal(t, exitUsage, r.code)
+		assert.Equal(t, before, s.Calls(zitadeltest.AnyEndpoint))
+	})
+	t.Run("a key that nobody can store is an error", func(t *testing.T) {
+		_, err := storeSigningKey(filepath.Join(t.TempDir(), "key"), new(introspect.RevocationTarget))
+		assert.ErrorContains(t, err, "does not tell it again")
+	})
 	t.Run("a token that stays is an error", func(t *testing.T) {
 		deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		t.Cleanup(deaf.Close)
