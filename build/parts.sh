@@ -10,6 +10,8 @@ need() { # command or file, Debian package
 need redis-server redis-server
 need /usr/lib/softhsm/libsofthsm2.so softhsm2
 need node nodejs
+need curl curl
+need jq jq
 need npm npm
 [ ${#missing[@]} -eq 0 ] && exit 0
 

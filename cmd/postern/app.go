@@ -154,6 +154,9 @@ func (a *app) setEnvironment(cmd *cobra.Command) error {
 			errs = append(errs, fmt.Errorf("--%s: expected a value, got an empty one", name))
 		}
 	}
+	if strings.ContainsFunc(a.org, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		errs = append(errs, fmt.Errorf("--org: expected the id of an organisation, got %q", a.org))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

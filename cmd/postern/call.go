@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,6 +50,9 @@ ZITADEL_ISSUER and nowhere else. A status of 400 or above is exit code 1.`,
 				req.Header.Set("Content-Type", "application/json")
 			}
 			resp, err := postern.NewClient(src, src.Issuer()).Do(req)
+			if _, refused := errors.AsType[*postern.Error](err); err != nil && !refused && cmd.Context().Err() == nil {
+				err = fmt.Errorf("%w: %w", postern.ErrUnavailable, err) // there was no answer, not even to the call for a token
+			}
 			if err != nil {
 				return err
 			}

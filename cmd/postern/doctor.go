@@ -33,13 +33,14 @@ nothing at the server.`,
 		Example: "  postern doctor --key-file key.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.examine(cmd.Context(), new(patient))
+			return a.examine(cmd.Context(), &patient{header: a.header()})
 		},
 	}
 }
 
 // patient is what the steps find out for the next.
 type patient struct {
+	header   http.Header // of each call of an API
 	server   *oauth.Issuer
 	client   *http.Client
 	answer   *http.Response // to the discovery request, its body closed
@@ -244,7 +245,7 @@ func checkToken(ctx context.Context, p *patient) (string, string, error) {
 }
 
 func checkAudience(ctx context.Context, p *patient) (string, string, error) {
-	api, err := zitadelapi.New(zitadelapi.Config{Issuer: p.source.Issuer(), Source: p.source})
+	api, err := zitadelapi.New(zitadelapi.Config{Issuer: p.source.Issuer(), Source: p.source, Header: p.header})
 	if err != nil {
 		return "", "", err
 	}

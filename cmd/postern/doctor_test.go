@@ -82,6 +82,9 @@ func TestDoctorNamesEachFault(t *testing.T) {
 		"a user without a role": {func(_ *testing.T, s *zitadeltest.Server, _ *zitadeltest.User) []string {
 			return []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + s.AddServiceUser("nobody").PAT()}
 		}, "role", stateWarning, "membership not found"},
+		"a role in another organisation": {func(_ *testing.T, s *zitadeltest.Server, bot *zitadeltest.User) []string {
+			return []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + bot.PAT(), "ORG=" + s.AddOrg("other").ID}
+		}, "role", stateWarning, "membership not found"},
 		"an API with a wrong secret": {func(_ *testing.T, s *zitadeltest.Server, bot *zitadeltest.User) []string {
 			api := s.AddProject("p").AddAPI("api")
 			return []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + bot.PAT(),
@@ -92,7 +95,13 @@ func TestDoctorNamesEachFault(t *testing.T) {
 			t.Parallel()
 			s := zitadeltest.Start(t)
 			env := row.plant(t, s, s.AddServiceUser("bot", zitadeltest.WithOrgRole("ORG_OWNER")))
-			r := runCLI(t, env, "", "doctor", "--json")
+			args := []string{"doctor", "--json"}
+			for _, variable := range env {
+				if id, ok := strings.CutPrefix(variable, "ORG="); ok {
+					args = append(args, "--org", id)
+				}
+			}
+			r := runCLI(t, env, "", args...)
 			var report struct {
 				Steps   []finding
 				Verdict string

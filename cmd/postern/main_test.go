@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/postern-go/postern/keyfile"
 	"github.com/postern-go/postern/zitadeltest"
 )
 
@@ -92,6 +93,10 @@ func TestCompletionForEachShell(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	s := zitadeltest.Start(t)
 	nobody := s.AddServiceUser("nobody")
+	removedKey := string(nobody.KeyJSON())
+	key, err := keyfile.Parse([]byte(removedKey))
+	require.NoError(t, err)
+	require.Zero(t, runCLI(t, []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + nobody.PAT()}, "", "key", "remove", key.ID, "--yes").code)
 	for name, row := range map[string]struct {
 		env  []string
 		args []string
@@ -107,6 +112,9 @@ func TestExitCodes(t *testing.T) {
 		"two credentials":               {append(admin(s), "ZITADEL_KEY_FILE=key.json"), []string{"whoami"}, 2, "unset all but one"},
 		"a path without slash":          {admin(s), []string{"call", "GET", "management"}, 2, "begins with a slash"},
 		"the server cannot be asked":    {[]string{"ZITADEL_ISSUER=http://127.0.0.1:1", "ZITADEL_PAT=abc"}, []string{"whoami"}, 3, "unavailable"},
+		"an API that cannot be asked":   {[]string{"ZITADEL_ISSUER=http://127.0.0.1:1", "ZITADEL_PAT=abc"}, []string{"call", "GET", "/"}, 3, "unavailable"},
+		"an organisation that is no id": {admin(s), []string{"whoami", "--org", "a\nb"}, 2, "--org: expected"},
+		"a key that is refused":         {[]string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_KEY_JSON=" + removedKey}, []string{"call", "GET", "/"}, 1, "invalid_grant"},
 		"removal that nobody confirmed": {admin(s), []string{"pat", "remove", "123"}, 2, "not confirmed"},
 	} {
 		t.Run(name, func(t *testing.T) {

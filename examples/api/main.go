@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -21,10 +22,10 @@ func main() {
 }
 
 func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
-	if getenv("ZITADEL_ISSUER") == "" {
+	if !slices.ContainsFunc(variables, func(name string) bool { return getenv(name) != "" }) {
 		return demonstrate(ctx, out)
 	}
-	s, err := readSettings(getenv)
+	s, err := readSettings(getenv) // half of the settings is a mistake, and no demonstration
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,15 @@ type settings struct {
 	resource   *middleware.Resource
 }
 
+// variables are those without which it cannot serve.
+var variables = []string{"ZITADEL_ISSUER", "ZITADEL_API_KEY_FILE", "ZITADEL_API_CLIENT_ID", "ZITADEL_API_CLIENT_SECRET"}
+
 func readSettings(getenv func(string) string) (settings, error) {
 	s := settings{
 		addr: getenv("ORDERS_ADDR"), issuer: getenv("ZITADEL_ISSUER"), project: getenv("ZITADEL_PROJECT_ID"), signingKey: getenv("ZITADEL_SIGNING_KEY"),
+	}
+	if s.issuer == "" {
+		return s, errors.New("expected ZITADEL_ISSUER, the URL of the ZITADEL that the other settings are for, got none")
 	}
 	if s.addr == "" {
 		s.addr = "127.0.0.1:8080"
