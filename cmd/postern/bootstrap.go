@@ -47,7 +47,11 @@ is there already is left as it is, roles and a credential in the file that works
   postern bootstrap --user ci-bot --role ORG_USER_MANAGER --key-to key.json --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := b.check(); err != nil {
+			err := b.check()
+			if b.secretTo != "" && cmd.Flags().Changed("expires") {
+				err = errors.Join(err, errors.New("--expires: a client secret has no expiry; expected --pat-to or --key-to with it"))
+			}
+			if err != nil {
 				return usage(err)
 			}
 			return a.bootstrap(cmd.Context(), b)
@@ -82,6 +86,7 @@ func (b *bootstrap) check() error {
 	if b.name == "" {
 		b.name = b.user
 	}
+	errs = append(errs, checkLife(time.Duration(b.life)))
 	return errors.Join(errs...)
 }
 

@@ -93,6 +93,14 @@ func TestNothingIsMadeWhereNothingCanBeStored(t *testing.T) {
 		assert.Equal(t, exitUsage, r.code, flag)
 		assert.Contains(t, r.err, "expected a directory")
 	}
+	for says, args := range map[string][]string{
+		"expected at least 1m0s":        {"--pat-to", filepath.Join(t.TempDir(), "pat"), "--expires", "59s"},
+		"a client secret has no expiry": {"--secret-to", filepath.Join(t.TempDir(), "secret"), "--expires", "30d"},
+	} {
+		r := bootstrapCLI(t, s, append(args, "--user", "bot")...)
+		assert.Equal(t, exitUsage, r.code)
+		assert.Contains(t, r.err, says)
+	}
 	assert.NotContains(t, runCLI(t, admin(s), "", "call", "POST", "/management/v1/users/_search").out, `"bot"`)
 	before := s.Calls(zitadeltest.AnyEndpoint)
 	r := runCLI(t, admin(s), "", "pat", "create", "--to", file)

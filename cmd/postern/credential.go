@@ -105,6 +105,9 @@ there already is not overwritten: see rotate. With --to - it is printed instead.
 			if to == "" {
 				return usage(errors.New("--to: expected a file to store the " + k.noun + " in, or - to print it, got nothing"))
 			}
+			if err := checkLife(time.Duration(life)); err != nil {
+				return usage(err)
+			}
 			return a.create(cmd.Context(), k, user, to, time.Duration(life))
 		},
 	}
@@ -112,6 +115,16 @@ there already is not overwritten: see rotate. With --to - it is printed instead.
 	cmd.Flags().StringVar(&to, "to", "", "file to store it in, which must not be there yet; - prints it")
 	cmd.Flags().Var(&life, "expires", "how long it lives, such as 30d or 12h")
 	return cmd
+}
+
+// minLife is package rotate's.
+const minLife = time.Minute
+
+func checkLife(life time.Duration) error {
+	if life < minLife {
+		return fmt.Errorf("--expires: expected at least %s, got %s", minLife, life)
+	}
+	return nil
 }
 
 // create makes a credential of the caller's, or of another user, by package rotate: what is interrupted leaves a record beside the
