@@ -23,9 +23,8 @@ import (
 
 // stub is a source whose calls are counted and whose answers are a function of the call's number, from 1.
 type stub struct {
-	calls   atomic.Int64
-	answer  func(ctx context.Context, n int64) (*oauth2.Token, error)
-	dropped []string
+	calls  atomic.Int64
+	answer func(ctx context.Context, n int64) (*oauth2.Token, error)
 }
 
 func (s *stub) Token() (*oauth2.Token, error) { return s.TokenCtx(context.Background()) }
@@ -641,4 +640,25 @@ func TestReuseIsNotKeptByItsTimer(t *testing.T) {
 		}
 	}
 	t.Error("still in memory after 100 collections")
+}
+
+// Where a renewal brings the same token, half of the time that is left passes before the next try, and no more.
+func TestReuseAsksAgainAfterTheSameToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		src := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
+			if time.Since(start) < life-40*time.Minute {
+				return &oauth2.Token{AccessToken: "old", Expiry: start.Add(life)}, nil
+			}
+			return numbered(n, life), nil
+		}}
+		reuse := postern.Reuse(src, postern.ReuseConfig{})
+		for time.Since(start) < life-15*time.Minute {
+			get(t, reuse)
+			time.Sleep(time.Second)
+		}
+		assert.NotEqual(t, "old", get(t, reuse))
+		assert.LessOrEqual(t, src.calls.Load(), int64(4))
+		synctest.Wait()
+	})
 }
