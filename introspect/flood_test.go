@@ -67,7 +67,7 @@ func TestFlood(t *testing.T) {
 	peak = max(peak, heap())
 	stats := v.Stats()
 	misses = stats.Misses - misses - uint64(invented)
-	t.Logf("%d invented tokens, %d of them turned away; good ones: %d uses, %d misses; at most %d calls in flight; live heap grew by %.1f MB",
+	t.Logf("%d invented tokens, %d of them turned away; good ones: at least %d uses, %d misses; at most %d calls in flight; live heap grew by %.1f MB",
 		invented, stats.TurnedAway, len(flooded), misses, s.most.Load(), float64(int64(peak)-int64(before))/1e6)
 	t.Logf("of the good requests half took at most the first, 99 %% the second, 99.9 %% the third: %s without the flood, %s with it", percentiles(quiet), percentiles(flooded))
 	require.Zero(t, over.Load(), "let in")
@@ -77,6 +77,31 @@ func TestFlood(t *testing.T) {
 		require.Less(t, int64(peak)-int64(before), int64(32<<20))
 	}
 	require.LessOrEqual(t, stats.Entries, defaultMaxEntries)
+}
+
+// TestMemory holds a token with an answer of 1 KB to 2 KiB. The number of tokens is 20,000, or what POSTERN_MEMORY says: the
+// release is held to a million.
+func TestMemory(t *testing.T) {
+	tokens := 20_000
+	if n, err := strconv.Atoi(os.Getenv("POSTERN_MEMORY")); err == nil {
+		tokens = n
+	}
+	before := heap()
+	v := newVerifier(t, nil, func(c *Config) {
+		c.HTTPClient, c.TTL, c.MaxEntries = &http.Client{Transport: &counting{}}, time.Hour, 2*tokens
+	})
+	for i := range tokens {
+		require.NoError(t, verifyErr(v, fmt.Sprintf("good-%0280d", i)))
+	}
+	grown := float64(heap() - before)
+	entries := v.Stats().Entries // after the heap, so that the Verifier is still there
+	each := grown / float64(entries)
+	require.Greater(t, each, 1000.0, "the answers alone take that")
+	t.Logf("%d tokens, %d of them kept in a cache with twice the places: %.0f bytes each", tokens, entries, each)
+	require.Greater(t, entries, tokens*9/10)
+	if !raceEnabled {
+		require.Less(t, each, 2048.0)
+	}
 }
 
 // valid uses good tokens as long as more says so, and returns how long each use took.
