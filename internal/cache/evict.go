@@ -12,8 +12,8 @@ type Mark uint64
 // Mark is to be taken before the server is asked, and handed to Put with the answer.
 func (c *Cache[V]) Mark() Mark { return Mark(c.evictions.epoch.Load()) }
 
-// EvictKey, EvictTokenID, EvictSubject and EvictAll void what is known about one token, about the token with that id, about
-// all tokens of a user, and about all. They hold for every Get that begins after they return, and for what calls bring that began
+// EvictKey voids what is known about one token, as EvictTokenID does about the token with that id, EvictSubject about all tokens
+// of a user, and EvictAll about all. They hold for every Get that begins after they return, and for what calls bring that began
 // before. Each takes the same short time, however many entries there are; nothing is searched.
 func (c *Cache[V]) EvictKey(key Key) {
 	c.evictions.add(concern{key: key})

@@ -50,7 +50,7 @@ func (h *Hasher) Key(token string) Key {
 		return h.sip(token)
 	}
 	nh := h.compress(token)
-	s := newSip(h.k0, h.k1).add(nh[0]).add(nh[1]).add(nh[2]).add(nh[3]).add(uint64(len(token)))
+	s := newSIP(h.k0, h.k1).add(nh[0]).add(nh[1]).add(nh[2]).add(nh[3]).add(uint64(len(token)))
 	return s.sum(5*8, "")
 }
 
@@ -100,7 +100,7 @@ func padded(s string) (word uint64) {
 
 // sip is SipHash-2-4 with 128 bits of output, https://www.aumasson.jp/siphash/siphash.pdf.
 func (h *Hasher) sip(message string) Key {
-	s, rest := newSip(h.k0, h.k1), message
+	s, rest := newSIP(h.k0, h.k1), message
 	for ; len(rest) >= 8; rest = rest[8:] {
 		s = s.add(word(rest))
 	}
@@ -109,7 +109,7 @@ func (h *Hasher) sip(message string) Key {
 
 type sip struct{ v0, v1, v2, v3 uint64 }
 
-func newSip(k0, k1 uint64) sip {
+func newSIP(k0, k1 uint64) sip {
 	return sip{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d ^ 0xee, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
 }
 
