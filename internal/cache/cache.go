@@ -22,6 +22,7 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Config says how much a Cache keeps and for how long.
@@ -136,7 +137,7 @@ func (c *Cache[V]) Get(key Key) (*Item[V], State) {
 	if used := item.used.Load(); used < maxUsed {
 		item.used.Store(used + 1)
 	}
-	c.hits[now.stripe()].add(item.bad)
+	c.hits[stripe()].add(item.bad)
 	if at := item.renewAt.Load(); now.mono >= at && item.renewAt.CompareAndSwap(at, math.MaxInt64) {
 		return item, Due
 	}
@@ -252,15 +253,19 @@ func (c *Cache[V]) Counts() Counts {
 	return counts
 }
 
-// Hits are counted in stripes, each a cache line of its own, so that cores seldom wait for each other.
+// Hits are counted in stripes that lie two cache lines apart, and a goroutine keeps to one: cores that wrote to the same line would
+// wait for each other at every hit. (Lots drawn at every hit were no better than one counter.)
 const stripes = 64
 
-// stripe draws lots by the nanoseconds: two cores at work do not keep in step.
-func (e end) stripe() uint64 { return uint64(e.mono^e.mono>>6) % stripes }
+// stripe tells goroutines apart by where their stacks lie. The address is a number here and points to nothing.
+func stripe() uintptr {
+	var here byte
+	return uintptr(unsafe.Pointer(&here)) >> 12 % stripes
+}
 
 type counter struct {
 	good, bad atomic.Uint64
-	_         [64 - 16]byte
+	_         [128 - 16]byte
 }
 
 func (c *counter) add(bad bool) {
