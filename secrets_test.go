@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ import (
 // secretValues are what must not be seen, and things of this module that hold them, all in use.
 func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 	t.Helper()
-	s := zitadeltest.Start(t)
+	s := zitadeltest.Start(t, zitadeltest.Config{InMemory: true})
 	user := s.AddServiceUser("bot", zitadeltest.WithOrgRole("ORG_OWNER"))
 	// Behind a func: printing descends into an http.Transport, beside its goroutines that change it.
 	hidden := &http.Client{Transport: roundTripper(s.Transport().RoundTrip)}
@@ -94,18 +95,22 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 }
 
 func TestNoSecretIsSeenHoweverAValueIsPrinted(t *testing.T) {
-	secrets, holders := secretValues(t)
-	for name, value := range holders {
-		for shape, shaped := range shapes(value) {
-			for form, text := range printed(t.Context(), shaped) {
-				for i, secret := range secrets {
-					if strings.Contains(text, secret) {
-						t.Errorf("%s, %s, by %s shows secret %d: %.200s", name, shape, form, i, text)
+	// In a bubble, because printing reads what goroutines have written: Wait is when they are done.
+	synctest.Test(t, func(t *testing.T) {
+		secrets, holders := secretValues(t)
+		synctest.Wait()
+		for name, value := range holders {
+			for shape, shaped := range shapes(value) {
+				for form, text := range printed(t.Context(), shaped) {
+					for i, secret := range secrets {
+						if strings.Contains(text, secret) {
+							t.Errorf("%s, %s, by %s shows secret %d: %.200s", name, shape, form, i, text)
+						}
 					}
 				}
 			}
 		}
-	}
+	})
 }
 
 // shapes are the ways in which a program holds a value.
