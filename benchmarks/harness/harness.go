@@ -141,6 +141,7 @@ func Run(b Bench, opt Options) (result Result, err error) {
 			return Result{}, fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
+	level(players)
 	for range rounds {
 		if err := play(players, turns); err != nil {
 			return Result{}, err
@@ -165,6 +166,20 @@ func (p *player) calibrate(long time.Duration) error {
 		}
 		if time.Since(start) >= long {
 			return nil
+		}
+	}
+}
+
+// level gives those about as fast as the floor batches of its size: the least of long batches is seldom as lucky as that of short
+// ones.
+func level(players []*player) {
+	i := slices.IndexFunc(players, func(p *player) bool { return p.Floor })
+	if i < 0 {
+		return
+	}
+	for _, p := range players {
+		if p.Op != nil && p.n*4 >= players[i].n && p.n <= players[i].n*4 {
+			p.n = players[i].n
 		}
 	}
 }

@@ -160,9 +160,20 @@ func (r Result) judge(c Claim) string {
 		return text + ": not measured."
 	case n <= c.Most:
 		return fmt.Sprintf("%s: holds with %s.", text, number(n))
+	case c.Key == Ratio && n <= c.Most*r.noise():
+		return fmt.Sprintf("%s: %s, which is within the noise that the twin floor shows with %s.", text, number(n), number(r.noise()))
 	default:
 		return fmt.Sprintf("%s: **does not hold**, with %s.", text, number(n))
 	}
+}
+
+// noise is what the floor's twin, the row after it, differs from the floor.
+func (r Result) noise() float64 {
+	i := slices.IndexFunc(r.Bench.Contenders, func(c Contender) bool { return c.Floor })
+	if i < 0 || i+1 >= len(r.Rows) || r.Rows[i+1].Contender != r.Bench.Contenders[i].Name+" again" {
+		return 1
+	}
+	return max(1, r.Rows[i+1].Figures[Ratio])
 }
 
 func (r Result) keys() []string {
