@@ -39,10 +39,7 @@ func (m *message) targetKind(t *target) {
 	for _, kind := range targetKinds {
 		if m.has(kind) {
 			sub := m.sub(kind)
-			t.kind, t.interrupt = kind, sub.flag("interruptOnError")
-			if m.err == nil {
-				m.err = sub.err
-			}
+			t.kind, t.interrupt = kind, sub.flag("interruptOnError") && kind != "restAsync"
 		}
 	}
 }
@@ -56,9 +53,12 @@ func (c *call) createTarget() (any, error) {
 		m.invalid("TargetType", "value is required")
 	}
 	m.validTimeout(t.timeout)
-	m.length("Endpoint", t.endpoint, 1, 1000)
+	m.length("Endpoint", t.endpoint, 1, 2048)
 	if m.err != nil {
 		return nil, m.err
+	}
+	if t.timeout == 0 {
+		return nil, invalidArgument("COMMAND-39f35d8uri", "Errors.Target.NoTimeout")
 	}
 	if err := validEndpoint(t.endpoint, "COMMAND-1r2k6qo6wg"); err != nil {
 		return nil, err
@@ -70,11 +70,8 @@ func (c *call) createTarget() (any, error) {
 }
 
 func (m *message) validTimeout(d time.Duration) {
-	switch {
-	case !m.has("timeout"):
-		m.invalid("Timeout", "value is required")
-	case d <= 0 || d > 270*time.Second:
-		m.invalid("Timeout", "value must be inside range (0s, 4m30s]")
+	if d < 0 || d > 270*time.Second {
+		m.invalid("Timeout", "value must be inside range [0s, 4m30s]")
 	}
 }
 
@@ -96,7 +93,7 @@ func targetObject(t *target) object {
 	}
 	return object{
 		"id": t.id, "creationDate": timestamp(t.created), "changeDate": timestamp(t.changed), "name": t.name, t.kind: kind,
-		"timeout": t.timeout.String(), "endpoint": t.endpoint, "signingKey": t.key,
+		"timeout": seconds(t.timeout), "endpoint": t.endpoint, "signingKey": t.key,
 	}
 }
 
@@ -119,59 +116,69 @@ func (c *call) searchTargets() (any, error) {
 func (c *call) changeTarget() (any, error) {
 	m := c.message("UpdateTargetRequest")
 	t := c.pathTarget()
-	if m.err == nil && t == nil {
-		return nil, notFound("COMMAND-xj14f2cccn", "Errors.Target.NotFound")
+	next := target{timeout: time.Second, endpoint: "http://unknown"} // is checked before it is looked for
+	if t != nil {
+		next = *t
 	}
-	if m.err != nil {
-		return nil, m.err
-	}
-	next := *t
 	if m.has("name") {
 		next.name = m.text("name")
 		m.length("Name", next.name, 1, 1000)
 	}
 	if m.has("endpoint") {
 		next.endpoint = m.text("endpoint")
-		m.length("Endpoint", next.endpoint, 1, 1000)
+		m.length("Endpoint", next.endpoint, 1, 2048)
 	}
 	if m.has("timeout") {
 		next.timeout = m.duration("timeout")
 		m.validTimeout(next.timeout)
 	}
 	m.targetKind(&next)
+	if m.duration("expirationSigningKey") != 0 {
+		m.invalid("ExpirationSigningKey", "value must equal 0s")
+	}
 	if m.err != nil {
 		return nil, m.err
 	}
+	if next.timeout == 0 {
+		return nil, invalidArgument("COMMAND-08b39vdi57", "Errors.Target.NoTimeout")
+	}
 	if err := validEndpoint(next.endpoint, "COMMAND-jsbaera7b6"); err != nil {
 		return nil, err
+	}
+	if t == nil {
+		return nil, notFound("COMMAND-xj14f2cccn", "Errors.Target.NotFound")
 	}
 	answer := object{}
 	if m.has("expirationSigningKey") {
 		next.key = newSecret(36)
 		answer["signingKey"] = next.key
 	}
-	next.changed = c.clock()
-	*t = next
+	if next != *t {
+		next.changed = c.clock()
+		*t = next
+	}
 	answer["changeDate"] = timestamp(t.changed)
 	return answer, nil
 }
 
+// deleteTarget may be called twice, and tells again when the target was deleted.
 func (c *call) deleteTarget() (any, error) {
-	answer := object{}
-	if t := c.pathTarget(); t != nil { // deleting twice is no mistake
+	if t := c.pathTarget(); t != nil {
 		c.targets = remove(c.targets, t)
 		for _, x := range c.executions {
 			x.targets = slices.DeleteFunc(slices.Clone(x.targets), func(id string) bool { return id == t.id })
 		}
-		answer["deletionDate"] = timestamp(c.clock())
+		c.targetsGone[t.id] = c.clock()
 	}
-	return answer, nil
+	if when, ok := c.targetsGone[c.r.PathValue("target")]; ok {
+		return object{"deletionDate": timestamp(when)}, nil
+	}
+	return object{}, nil
 }
 
 // setExecution sends the events of a condition to targets; without targets, nowhere any more.
 func (c *call) setExecution() (any, error) {
 	m := c.message("SetExecutionRequest")
-	m.required("condition")
 	condition := m.sub("condition")
 	targets := m.texts("targets")
 	if m.err != nil {
@@ -202,24 +209,36 @@ func (c *call) setExecution() (any, error) {
 // eventCondition reads the condition of an execution. Requests, responses and functions are not served here: nothing a service user does
 // runs through them.
 func (c *call) eventCondition(m *message) (string, error) {
-	if !m.has("event") {
-		for _, other := range []string{"request", "response", "function"} {
-			if m.has(other) {
-				return "", &apiError{codeUnimplemented, "", "zitadeltest runs executions on events only: send a condition with \"event\""}
-			}
-		}
+	if m.fields == nil {
 		return "", invalidArgument("ACTION-5r5Ju", "Errors.Execution.ConditionInvalid")
 	}
-	e := m.sub("event")
-	event, group, all := e.text("event"), strings.TrimSuffix(e.text("group"), ".*"), e.flag("all")
-	for _, err := range []error{m.err, e.err} {
-		if err != nil {
-			return "", err
+	for _, other := range []string{"request", "response", "function"} {
+		if m.has(other) {
+			return "", &apiError{codeUnimplemented, "", "zitadeltest runs executions on events only: send a condition with \"event\""}
 		}
 	}
+	if !m.has("event") {
+		m.invalid("ConditionType", "value is required")
+		return "", m.err
+	}
+	e := m.sub("event")
+	e.name = "EventExecution"
+	event, group, all := e.text("event"), e.text("group"), e.flag("all")
 	switch {
-	case event == "" && group == "" && !all:
-		return "", invalidArgument("COMMAND-w5smb6v7qu", "Errors.Execution.Invalid")
+	case e.has("event"):
+		e.length("Event", event, 1, 1000)
+	case e.has("group"):
+		e.length("Group", group, 1, 1000)
+	case !e.has("all"):
+		e.invalid("Condition", "value is required")
+	case !all:
+		e.invalid("All", "value must equal true")
+	}
+	if m.err != nil {
+		return "", m.err
+	}
+	group = strings.TrimSuffix(group, ".*")
+	switch {
 	case event != "" && !slices.Contains(eventTypes, event):
 		return "", notFound("COMMAND-74aaqj8fv9", "Errors.Execution.ConditionInvalid")
 	case event != "":
@@ -233,7 +252,19 @@ func (c *call) eventCondition(m *message) (string, error) {
 }
 
 func (c *call) searchExecutions() (any, error) {
-	return renamed("executions")(searchV2(c, "ListExecutionsRequest", "filters", c.executions, nil, func(x *execution) object {
+	return renamed("executions")(searchV2(c, "ListExecutionsRequest", "filters", c.executions, matchers[*execution]{
+		"inConditionsFilter": func(q *message, x *execution) bool {
+			return slices.ContainsFunc(q.messages("conditions"), func(condition *message) bool {
+				on, err := c.eventCondition(condition)
+				return err == nil && on == x.condition
+			})
+		},
+		"executionTypeFilter": func(q *message, _ *execution) bool {
+			return q.enum("executionType", "EXECUTION_TYPE_UNSPECIFIED", "EXECUTION_TYPE_REQUEST", "EXECUTION_TYPE_RESPONSE",
+				"EXECUTION_TYPE_EVENT", "EXECUTION_TYPE_FUNCTION") == "EXECUTION_TYPE_EVENT"
+		},
+		"targetFilter": func(q *message, x *execution) bool { return slices.Contains(x.targets, q.text("targetId")) },
+	}, func(x *execution) object {
 		event := object{"event": x.condition}
 		if group, ok := strings.CutSuffix(x.condition, ".*"); ok {
 			event = object{"group": group}

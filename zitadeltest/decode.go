@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,27 +19,34 @@ type message struct {
 	fields map[string]field
 	source []byte   // the whole body, in which mistakes have their place
 	parent *message // the one that this is a field of
+	label  string   // which field of it, as validation errors call it, like Metadata[0]
 	err    error
 }
 
 type field struct {
 	raw json.RawMessage
 	at  int // where it begins in the source
+
+	again   string // its name where it is given once more
+	againAt int
 }
 
 func (c *call) message(name string) *message {
-	return (&message{name: name, source: c.body}).read(field{c.body, 0})
+	return (&message{name: name, source: c.body}).read(field{raw: c.body})
 }
 
-// fail keeps the first mistake, for the messages around this one too: nothing is validated before all of it was read.
-func (m *message) fail(format string, args ...any) {
-	err := invalidArgument("", fmt.Sprintf("proto: "+format, args...))
+// keep remembers the first mistake, for the messages around this one too.
+func (m *message) keep(text string) {
+	err := invalidArgument("", text)
 	for ; m != nil; m = m.parent {
 		if m.err == nil {
 			m.err = err
 		}
 	}
 }
+
+// fail tells what is no such message.
+func (m *message) fail(format string, args ...any) { m.keep(fmt.Sprintf("proto: "+format, args...)) }
 
 // read takes the message's fields from an object.
 func (m *message) read(of field) *message {
@@ -50,14 +58,22 @@ func (m *message) read(of field) *message {
 		return m
 	}
 	for dec.More() {
+		keyAt := skip(body, dec, " \t\r\n,")
 		key, _ := dec.Token()
+		quoted := string(body[keyAt:dec.InputOffset()])
 		start := skip(body, dec, " \t\r\n:")
 		var raw json.RawMessage
 		if dec.Decode(&raw) != nil {
 			return m // cannot be: the body was parsed before
 		}
 		name, _ := key.(string)
-		m.fields[camel(name)] = field{raw, of.at + start}
+		name = camel(name)
+		if first, ok := m.fields[name]; ok { // a mistake where the field is known
+			first.again, first.againAt = quoted, of.at+keyAt
+			m.fields[name] = first
+			continue
+		}
+		m.fields[name] = field{raw: raw, at: of.at + start}
 	}
 	return m
 }
@@ -73,7 +89,11 @@ func skip(body []byte, dec *json.Decoder, separators string) int {
 
 // place is where a field begins, like "line 1:14".
 func (m *message) place(f field) string {
-	before := m.source[:f.at]
+	return m.placeAt(f.at)
+}
+
+func (m *message) placeAt(at int) string {
+	before := m.source[:at]
 	line := bytes.Count(before, []byte("\n")) + 1
 	return fmt.Sprintf("line %d:%d", line, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1)
 }
@@ -103,6 +123,9 @@ func camel(name string) string {
 // get finds a field that is there and not null.
 func (m *message) get(name string) (field, bool) {
 	f, ok := m.fields[name]
+	if ok && f.again != "" {
+		m.fail("(%s): duplicate field %s", m.placeAt(f.againAt), f.again)
+	}
 	return f, ok && m.err == nil && string(f.raw) != "null"
 }
 
@@ -173,6 +196,10 @@ func (m *message) time(name string) time.Time {
 		return time.Time{}
 	}
 	var t time.Time
+	if f.raw[0] != '"' {
+		m.fail("syntax error (%s): unexpected token %s", m.place(f), token(f.raw))
+		return t
+	}
 	if json.Unmarshal(f.raw, &t) != nil {
 		m.fail("(%s): invalid google.protobuf.Timestamp value %s", m.place(f), token(f.raw))
 		return time.Time{}
@@ -180,18 +207,26 @@ func (m *message) time(name string) time.Time {
 	return t.UTC()
 }
 
+// duration takes seconds, like "1.5s", as protobuf writes them.
 func (m *message) duration(name string) time.Duration {
 	f, ok := m.get(name)
 	if !ok {
 		return 0
 	}
 	var s string
-	d, err := time.Duration(0), json.Unmarshal(f.raw, &s)
-	if err == nil && strings.HasSuffix(s, "s") {
-		d, err = time.ParseDuration(s)
+	if f.raw[0] != '"' {
+		m.fail("syntax error (%s): unexpected token %s", m.place(f), token(f.raw))
+		return 0
 	}
-	if err != nil || d == 0 && s != "0s" {
+	d, err := time.Duration(0), json.Unmarshal(f.raw, &s)
+	if number, ok := strings.CutSuffix(s, "s"); err == nil && ok && strings.Trim(number, "-.0123456789") == "" {
+		d, err = time.ParseDuration(s)
+	} else {
+		err = errors.New("no seconds")
+	}
+	if err != nil {
 		m.fail("(%s): invalid google.protobuf.Duration value %s", m.place(f), token(f.raw))
+		return 0
 	}
 	return d
 }
@@ -235,8 +270,8 @@ func (m *message) texts(name string) []string {
 // messages reads a repeated field of messages.
 func (m *message) messages(name string) []*message {
 	var out []*message
-	for _, f := range m.list(name) {
-		out = append(out, m.inner().read(f))
+	for i, f := range m.list(name) {
+		out = append(out, m.inner(fmt.Sprintf("%s[%d]", title(name), i)).read(f))
 	}
 	return out
 }
@@ -245,13 +280,14 @@ func (m *message) messages(name string) []*message {
 func (m *message) sub(name string) *message {
 	f, ok := m.get(name)
 	if !ok {
-		return m.inner()
+		return m.inner(title(name))
 	}
-	return m.inner().read(f)
+	return m.inner(title(name)).read(f)
 }
 
-func (m *message) inner() *message {
-	return &message{name: m.name, source: m.source, parent: m, err: m.err}
+// inner is a field that is a message. Its name is its label unless the caller knows better.
+func (m *message) inner(label string) *message {
+	return &message{name: label, source: m.source, parent: m, label: label, err: m.err}
 }
 
 func (m *message) list(name string) []field {
@@ -271,16 +307,19 @@ func (m *message) list(name string) []field {
 		if dec.Decode(&raw) != nil {
 			return out // cannot be: the body was parsed before
 		}
-		out = append(out, field{raw, f.at + start})
+		out = append(out, field{raw: raw, at: f.at + start})
 	}
 	return out
 }
 
-// invalid tells a broken rule of the message, in the words of protoc-gen-validate.
+// invalid tells a broken rule of the message, in the words of protoc-gen-validate: a message within another is told with the one
+// around it.
 func (m *message) invalid(field, reason string) {
-	if m.err == nil {
-		m.err = invalidArgument("", fmt.Sprintf("invalid %s.%s: %s", m.name, field, reason))
+	text := fmt.Sprintf("invalid %s.%s: %s", m.name, field, reason)
+	for in := m; in.parent != nil; in = in.parent {
+		text = fmt.Sprintf("invalid %s.%s: embedded message failed validation | caused by: %s", in.parent.name, in.label, text)
 	}
+	m.keep(text)
 }
 
 // length asks for a text of so many characters.

@@ -145,16 +145,24 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 	}{
 		{"POST", "/v2/actions/targets", but(object{"name": ""}), 400, 3, "invalid CreateTargetRequest.Name: value length must be between 1 and 1000 runes, inclusive"},
 		{"POST", "/v2/actions/targets", but(object{"restWebhook": nil}), 400, 3, "invalid CreateTargetRequest.TargetType: value is required"},
-		{"POST", "/v2/actions/targets", but(object{"timeout": nil}), 400, 3, "invalid CreateTargetRequest.Timeout: value is required"},
-		{"POST", "/v2/actions/targets", but(object{"timeout": "600s"}), 400, 3, "invalid CreateTargetRequest.Timeout: value must be inside range (0s, 4m30s]"},
+		{"POST", "/v2/actions/targets", but(object{"timeout": nil}), 400, 3, "Target has no timeout (COMMAND-39f35d8uri)"},
+		{"POST", "/v2/actions/targets", but(object{"timeout": "1m"}), 400, 3, `proto: (line 1:73): invalid google.protobuf.Duration value "1m"`},
+		{"POST", "/v2/actions/targets", but(object{"timeout": 5}), 400, 3, `proto: syntax error (line 1:73): unexpected token 5`},
+		{"POST", "/v2/actions/targets", but(object{"timeout": "600s"}), 400, 3, "invalid CreateTargetRequest.Timeout: value must be inside range [0s, 4m30s]"},
 		{"POST", "/v2/actions/targets", but(object{"endpoint": "no url"}), 400, 3, "Target has an invalid URL (COMMAND-1r2k6qo6wg)"},
 		{"GET", "/v2/actions/targets/1", nil, 404, 5, "Target not found (QUERY-hj5oaniyrz)"},
 		{"POST", "/v2/actions/targets/1", object{}, 404, 5, "Target not found (COMMAND-xj14f2cccn)"},
+		{"POST", "/v2/actions/targets/1", object{"name": ""}, 400, 3, "invalid UpdateTargetRequest.Name: value length must be between 1 and 1000 runes, inclusive"},
+		{"POST", "/v2/actions/targets/" + id, object{"timeout": "0s"}, 400, 3, "Target has no timeout (COMMAND-08b39vdi57)"},
+		{"POST", "/v2/actions/targets/" + id, object{"expirationSigningKey": "1s"}, 400, 3, "invalid UpdateTargetRequest.ExpirationSigningKey: value must equal 0s"},
 		{"PUT", "/v2/actions/executions", condition(object{"event": object{"event": "made.up"}}, id), 404, 5, "Execution condition is invalid (COMMAND-74aaqj8fv9)"},
 		{"PUT", "/v2/actions/executions", condition(object{"event": object{"group": "made"}}, id), 404, 5, "Execution condition is invalid (COMMAND-er5oneb5lz)"},
-		{"PUT", "/v2/actions/executions", condition(object{"event": object{}}, id), 400, 3, "Execution is invalid (COMMAND-w5smb6v7qu)"},
+		{"PUT", "/v2/actions/executions", condition(object{}, id), 400, 3, "invalid SetExecutionRequest.Condition: " + within + "invalid Condition.ConditionType: value is required"},
+		{"PUT", "/v2/actions/executions", condition(object{"event": object{}}, id), 400, 3, "invalid SetExecutionRequest.Condition: " + within + "invalid Condition.Event: " + within + "invalid EventExecution.Condition: value is required"},
+		{"PUT", "/v2/actions/executions", condition(object{"event": object{"all": false}}, id), 400, 3, "invalid SetExecutionRequest.Condition: " + within + "invalid Condition.Event: " + within + "invalid EventExecution.All: value must equal true"},
+		{"PUT", "/v2/actions/executions", condition(object{"event": object{"event": ""}}, id), 400, 3, "invalid SetExecutionRequest.Condition: " + within + "invalid Condition.Event: " + within + "invalid EventExecution.Event: value length must be between 1 and 1000 runes, inclusive"},
 		{"PUT", "/v2/actions/executions", condition(object{"event": object{"all": true}}, "1"), 404, 5, "Target not found (COMMAND-17e8fq1ggk)"},
-		{"PUT", "/v2/actions/executions", object{}, 400, 3, "invalid SetExecutionRequest.Condition: value is required"},
+		{"PUT", "/v2/actions/executions", object{}, 400, 3, "Execution condition is invalid (ACTION-5r5Ju)"},
 	} {
 		a := ask(t, s, c.method, c.path, bearer(s.AdminPAT()), send(t, c.body))
 		refused(t, a, c.status, c.code, c.message)
@@ -162,14 +170,27 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 	owner := s.AddServiceUser("owner", zitadeltest.WithOrgRole("ORG_OWNER"))
 	refused(t, ask(t, s, "POST", "/v2/actions/targets", bearer(owner.PAT()), send(t, good)), 403, 7, "No matching permissions found (AUTH-5mWD2)")
 
-	changed := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed", "expirationSigningKey": "0s"})
+	changed := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed", "timeout": "90.5s", "expirationSigningKey": "0s"})
 	assert.NotEqual(t, key, changed.text(t, "signingKey"))
 	read := admin(t, s, "GET", "/v2/actions/targets/"+id, nil).body["target"].(object)
 	assert.Equal(t, "renamed", read["name"])
+	assert.Equal(t, "90.500s", read["timeout"])
+	again := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed"})
+	assert.Equal(t, changed.body["changeDate"], again.body["changeDate"], "nothing changed")
 	assert.Equal(t, object{"interruptOnError": true}, read["restWebhook"])
 	execute(t, s, object{"group": "user"}, id)
 	assert.Equal(t, "1", admin(t, s, "POST", "/v2/actions/executions/search", object{}).body["pagination"].(object)["totalResult"])
 	assert.Len(t, admin(t, s, "POST", "/v2/actions/targets/search", object{}).body["targets"], 1)
-	admin(t, s, "DELETE", "/v2/actions/targets/"+id, nil)
+	for _, filter := range []object{
+		{"targetFilter": object{"targetId": id}}, {"executionTypeFilter": object{"executionType": "EXECUTION_TYPE_EVENT"}},
+		{"inConditionsFilter": object{"conditions": []object{{"event": object{"group": "user"}}}}},
+	} {
+		found := admin(t, s, "POST", "/v2/actions/executions/search", object{"filters": []object{filter}})
+		assert.Len(t, found.body["executions"], 1, "%v", filter)
+	}
+	gone := admin(t, s, "DELETE", "/v2/actions/targets/"+id, nil).body["deletionDate"]
+	require.NotNil(t, gone)
+	assert.Equal(t, gone, admin(t, s, "DELETE", "/v2/actions/targets/"+id, nil).body["deletionDate"], "deleting twice is no mistake")
+	assert.Empty(t, admin(t, s, "DELETE", "/v2/actions/targets/1", nil).body)
 	assert.NotContains(t, admin(t, s, "POST", "/v2/actions/targets/search", object{}).body, "targets")
 }

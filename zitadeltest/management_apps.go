@@ -5,6 +5,7 @@ var appRoutes = []route{
 	{"POST /management/v1/projects/{project}/apps/_search", "project.app.read", (*call).searchApps},
 	{"GET /management/v1/projects/{project}/apps/{app}", "project.app.read", (*call).readApp},
 	{"PUT /management/v1/projects/{project}/apps/{app}", "project.app.write", (*call).changeApp},
+	{"PUT /management/v1/projects/{project}/apps/{app}/api_config", "project.app.write", (*call).changeAPI},
 	{"POST /management/v1/projects/{project}/apps/{app}/api_config/_generate_client_secret", "project.app.write", (*call).newAppSecret},
 	{"POST /management/v1/projects/{project}/apps/{app}/_deactivate", "project.app.write", (*call).deactivateApp},
 	{"POST /management/v1/projects/{project}/apps/{app}/_reactivate", "project.app.write", (*call).reactivateApp},
@@ -25,7 +26,7 @@ func (c *call) pathApp() *app {
 func (c *call) createAPI() (any, error) {
 	m := c.message("AddAPIAppRequest")
 	name := m.text("name")
-	method := m.enum("authMethodType", "API_AUTH_METHOD_TYPE_BASIC", "API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT")
+	keyAuth := authMethod(m)
 	m.length("Name", name, 1, 200)
 	if m.err != nil {
 		return nil, m.err
@@ -34,7 +35,7 @@ func (c *call) createAPI() (any, error) {
 	if p == nil {
 		return nil, failedPrecondition("PROJECT-9fnsf", "Errors.Project.NotFound")
 	}
-	a, err := c.addAPI(c.user.id, p, name, method == "API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT")
+	a, err := c.addAPI(c.user.id, p, name, keyAuth)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +95,28 @@ func (c *call) changeApp() (any, error) {
 	}
 	a.name = name
 	return object{"details": c.pushApp(c.user.id, a, "project.application.changed", object{"appId": a.id, "name": name}).change()}, nil
+}
+
+// changeAPI changes how an application authenticates. Its secret stays good.
+func (c *call) changeAPI() (any, error) {
+	m := c.message("UpdateAPIAppConfigRequest")
+	keyAuth := authMethod(m)
+	if m.err != nil {
+		return nil, m.err
+	}
+	a := c.pathApp()
+	if a == nil {
+		return nil, notFound("COMMAND-2n8uU", "Errors.Project.App.NotExisting")
+	}
+	if a.keyAuth == keyAuth {
+		return nil, failedPrecondition("COMMAND-1m88i", "Errors.NoChangesFound")
+	}
+	a.keyAuth = keyAuth
+	return object{"details": c.pushApp(c.user.id, a, "project.application.config.api.changed", object{"appId": a.id}).change()}, nil
+}
+
+func authMethod(m *message) (keyAuth bool) {
+	return m.enum("authMethodType", "API_AUTH_METHOD_TYPE_BASIC", "API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT") == "API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT"
 }
 
 func (c *call) newAppSecret() (any, error) {

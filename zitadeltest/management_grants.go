@@ -52,13 +52,16 @@ func grantObject(g *grant) object {
 	if !g.active {
 		state = "USER_GRANT_STATE_INACTIVE"
 	}
-	return object{
-		"id": g.id, "details": g.aggregate.details.full(), "state": state, "roleKeys": g.roles,
-		"userId": g.user.id, "userName": g.user.userName, "displayName": g.user.name,
-		"preferredLoginName": g.user.userName, "userType": "TYPE_MACHINE",
+	o := object{
+		"id": g.id, "details": g.aggregate.details.full(), "state": state,
+		"userId": g.user.id, "userName": g.user.userName, "preferredLoginName": g.user.userName, "userType": "TYPE_MACHINE",
 		"orgId": g.org.id, "orgName": g.org.name, "orgDomain": g.org.domain,
 		"projectId": g.project.id, "projectName": g.project.name,
 	}
+	if len(g.roles) > 0 {
+		o["roleKeys"] = g.roles
+	}
+	return o // no displayName: only people have one here
 }
 
 // orgGrant finds the grant of the path in the organisation called for.

@@ -57,8 +57,8 @@ func readEntries(m *message, item string) ([]entry, error) {
 		e := entry{key: sub.text("key")}
 		sub.length("Key", e.key, 1, 200)
 		e.value = metadataValue(sub)
-		if sub.err != nil {
-			return nil, sub.err
+		if m.err != nil {
+			return nil, m.err
 		}
 		entries = append(entries, e)
 	}

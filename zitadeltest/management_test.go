@@ -3,6 +3,7 @@ package zitadeltest_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func (m managed) call(t *testing.T, method, path string, value any) answer {
 const (
 	v1      = "/management/v1"
 	tooLong = "value length must be between 1 and 200 runes, inclusive"
+	within  = "embedded message failed validation | caused by: "
 )
 
 // Each call of the management API and the v2 user service, refused as the real server refuses it. The order of the checks is the
@@ -76,14 +78,14 @@ func TestRefusals(t *testing.T) {
 		{"POST", v1 + "/users/{user}/keys", object{"type": 1, "publicKey": "bm8ga2V5"}, 400, 3, "Public key is not a valid RSA public key in PKIX format with PEM encoding (COMMAND-5F3h1)"},
 		{"POST", v1 + "/users/{user}/pats", object{"expirationDate": "2020-01-01T00:00:00Z"}, 400, 3, "Errors.AuthNKey.ExpireBeforeNow (DOMAIN-dv3t5)"},
 		{"POST", v1 + "/users/{user}/metadata/k", object{}, 400, 3, "invalid SetUserMetadataRequest.Value: value length must be between 1 and 500000 bytes, inclusive"},
-		{"POST", v1 + "/users/{user}/metadata/_bulk", object{"metadata": []object{{"key": "", "value": "eA=="}}}, 400, 3, "invalid BulkSetUserMetadataRequest_Metadata.Key: " + tooLong},
+		{"POST", v1 + "/users/{user}/metadata/_bulk", object{"metadata": []object{{"key": "", "value": "eA=="}}}, 400, 3, "invalid BulkSetUserMetadataRequest.Metadata[0]: " + within + "invalid BulkSetUserMetadataRequest_Metadata.Key: " + tooLong},
 		{"POST", v1 + "/users/{user}/grants", object{}, 400, 3, "invalid AddUserGrantRequest.ProjectId: " + tooLong},
 		{"POST", v1 + "/projects", object{}, 400, 3, "invalid AddProjectRequest.Name: " + tooLong},
 		{"POST", v1 + "/projects", object{"name": "x", "privateLabelingSetting": 9}, 400, 3, "invalid AddProjectRequest.PrivateLabelingSetting: value must be one of the defined enum values"},
 		{"PUT", v1 + "/projects/{project}", object{}, 400, 3, "invalid UpdateProjectRequest.Name: " + tooLong},
 		{"POST", v1 + "/projects/{project}/roles", object{"roleKey": "r"}, 400, 3, "invalid AddProjectRoleRequest.DisplayName: " + tooLong},
 		{"POST", v1 + "/projects/{project}/roles", object{"displayName": "r"}, 400, 3, "invalid AddProjectRoleRequest.RoleKey: " + tooLong},
-		{"POST", v1 + "/projects/{project}/roles/_bulk", object{"roles": []object{{"key": "r"}}}, 400, 3, "invalid BulkAddProjectRolesRequest_Role.DisplayName: " + tooLong},
+		{"POST", v1 + "/projects/{project}/roles/_bulk", object{"roles": []object{{"key": "r"}}}, 400, 3, "invalid BulkAddProjectRolesRequest.Roles[0]: " + within + "invalid BulkAddProjectRolesRequest_Role.DisplayName: " + tooLong},
 		{"PUT", v1 + "/projects/{project}/roles/viewer", object{}, 400, 3, "invalid UpdateProjectRoleRequest.DisplayName: " + tooLong},
 		{"POST", v1 + "/projects/{project}/apps/api", object{}, 400, 3, "invalid AddAPIAppRequest.Name: " + tooLong},
 		{"PUT", v1 + "/projects/{project}/apps/{app}", object{}, 400, 3, "invalid UpdateAppRequest.Name: " + tooLong},
@@ -96,12 +98,19 @@ func TestRefusals(t *testing.T) {
 		{"PUT", v1 + "/orgs/me/members/{member}", object{}, 400, 3, "Errors.Org.MemberInvalid (Org-LiaZi)"},
 		{"PUT", v1 + "/orgs/me/members/{member}", object{"roles": []string{"IAM_OWNER"}}, 400, 3, "Errors.Org.MemberInvalid (IAM-m9fG8)"},
 		{"POST", v1 + "/users/_search", object{"query": object{"limit": 1001}}, 400, 3, "Limit exceeded (QUERY-4M0fs)"},
-		{"POST", v1 + "/users/_search", object{"queries": []object{{"madeUpQuery": object{}}}}, 400, 3, "List.Query.Invalid (GRPC-vR9nC)"},
+		{"POST", v1 + "/users/_search", object{"queries": []object{{"typeQuery": object{"type": 2}}, {"madeUpQuery": object{}}}}, 400, 3, "invalid ListUsersRequest.Queries[1]: " + within + "invalid SearchQuery.Query: value is required"},
+		{"POST", v1 + "/users/{user}/metadata/_search", object{"queries": []object{{}}}, 400, 3, "invalid ListUserMetadataRequest.Queries[0]: " + within + "invalid MetadataQuery.Query: value is required"},
+		{"POST", v1 + "/projects/{project}/apps/_search", object{"queries": []object{{}}}, 400, 3, "invalid ListAppsRequest.Queries[0]: " + within + "invalid AppQuery.Query: value is required"},
+		{"POST", "/v2/users/pats/search", object{"filters": []object{{}}}, 400, 3, "invalid ListPersonalAccessTokensRequest.Filters[0]: " + within + "invalid PersonalAccessTokensSearchFilter.Filter: value is required"},
+		{"POST", "/v2/users/{user}/metadata/search", object{"filters": []object{{}}}, 400, 3, "invalid ListUserMetadataRequest.Filters[0]: " + within + "invalid MetadataSearchFilter.Filter: value is required"},
+		{"POST", "/v2/users/{user}/metadata", object{"metadata": []object{{"key": "k", "value": "eA=="}, {"value": "eA=="}}}, 400, 3, "invalid SetUserMetadataRequest.Metadata[1]: " + within + "invalid Metadata.Key: " + tooLong},
+		{"PATCH", "/v2/users/{user}", object{"machine": object{"name": ""}}, 400, 3, "invalid UpdateUserRequest.Machine: " + within + "invalid UpdateUserRequest_Machine.Name: " + tooLong},
+		{"PATCH", "/v2/users/{user}", object{"username": ""}, 400, 3, "invalid UpdateUserRequest.Username: " + tooLong},
 		{"POST", "/v2/users/{user}/keys", object{}, 400, 3, "invalid AddKeyRequest.ExpirationDate: value is required"},
 		{"POST", "/v2/users/{user}/metadata", object{}, 400, 3, "invalid SetUserMetadataRequest.Metadata: value must contain at least 1 item(s)"},
 		{"POST", "/v2/users/new", object{"machine": object{"name": "x"}}, 400, 3, "invalid CreateUserRequest.OrganizationId: " + tooLong},
 		{"POST", "/v2/users/new", object{"organizationId": "1"}, 400, 3, "invalid CreateUserRequest.UserType: value is required"},
-		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{}}, 400, 3, "invalid CreateUserRequest_Machine.Name: " + tooLong},
+		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{}}, 400, 3, "invalid CreateUserRequest.Machine: " + within + "invalid CreateUserRequest_Machine.Name: " + tooLong},
 
 		// 400, code 3: what is no such message
 		{"POST", v1 + "/projects", `{"name": 5}`, 400, 3, "proto: (line 1:10): invalid value for string field name: 5"},
@@ -110,6 +119,9 @@ func TestRefusals(t *testing.T) {
 		{"POST", v1 + "/projects", `{"name":"x"`, 400, 3, "unexpected EOF"},
 		{"POST", v1 + "/projects", `{name}`, 400, 3, "invalid character 'n' looking for beginning of object key string"},
 		{"POST", v1 + "/users/{user}/pats", `{"expirationDate":"soon"}`, 400, 3, `proto: (line 1:19): invalid google.protobuf.Timestamp value "soon"`},
+		{"POST", v1 + "/users/{user}/pats", `{"expirationDate":5}`, 400, 3, `proto: syntax error (line 1:19): unexpected token 5`},
+		{"POST", v1 + "/projects", `{"name":"x", "name":"y"}`, 400, 3, `proto: (line 1:14): duplicate field "name"`},
+		{"POST", v1 + "/users/machine", "{\"userName\":\"x\",\n\"user_name\":\"y\"}", 400, 3, `proto: (line 2:1): duplicate field "user_name"`},
 		{"POST", v1 + "/users/{user}/keys", `{"type":"PEM"}`, 400, 3, `proto: (line 1:9): invalid value for enum field type: "PEM"`},
 		{"POST", v1 + "/users/{user}/metadata/k", `{"value":"%"}`, 400, 3, `proto: (line 1:10): invalid value for bytes field value: "%"`},
 		{"POST", v1 + "/orgs/me/members", `{"userId":"x","roles":["a",1]}`, 400, 3, "proto: (line 1:28): invalid value for string field roles: 1"},
@@ -142,6 +154,7 @@ func TestRefusals(t *testing.T) {
 		{"PUT", v1 + "/projects/{unknown}/roles/r", object{"displayName": "r"}, 400, 9, "Project not found (COMMAND-EbFMN)"},
 		{"PUT", v1 + "/projects/{project}/roles/viewer", object{"displayName": "viewer"}, 400, 9, "No changes (COMMAND-5M0cs)"},
 		{"POST", v1 + "/projects/{unknown}/apps/api", object{"name": "x"}, 400, 9, "Project not found (PROJECT-9fnsf)"},
+		{"PUT", v1 + "/projects/{project}/apps/{app}/api_config", object{}, 400, 9, "No changes (COMMAND-1m88i)"},
 		{"PUT", v1 + "/projects/{project}/apps/{app}", object{"name": "api"}, 400, 9, "No changes (COMMAND-2m8vx)"},
 		{"POST", v1 + "/projects/{project}/apps/{app}/_reactivate", nil, 400, 9, "Application is not inactive (COMMAND-1n8cM)"},
 		{"POST", v1 + "/projects/{project}/apps/{unknown}/keys", object{"type": 1}, 400, 9, "Application not found (COMMAND-sak25)"},
@@ -184,6 +197,7 @@ func TestRefusals(t *testing.T) {
 		{"PUT", v1 + "/projects/{project}/roles/boss", object{"displayName": "x"}, 404, 5, "Role doesn't exist (COMMAND-vv8M9)"},
 		{"DELETE", v1 + "/projects/{project}/roles/boss", nil, 404, 5, "Role doesn't exist (COMMAND-m9vMf)"},
 		{"GET", v1 + "/projects/{project}/apps/{unknown}", nil, 404, 5, "Errors.App.NotExisting (QUERY-pCP8P)"},
+		{"PUT", v1 + "/projects/{project}/apps/{unknown}/api_config", object{}, 404, 5, "Application doesn't exist (COMMAND-2n8uU)"},
 		{"PUT", v1 + "/projects/{project}/apps/{unknown}", object{"name": "x"}, 404, 5, "Application doesn't exist (COMMAND-28di9)"},
 		{"POST", v1 + "/projects/{project}/apps/{unknown}/_deactivate", nil, 404, 5, "Application doesn't exist (COMMAND-ov9d3)"},
 		{"POST", v1 + "/projects/{project}/apps/{unknown}/_reactivate", nil, 404, 5, "Application doesn't exist (COMMAND-ov9d3)"},
@@ -310,15 +324,22 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	assert.Equal(t, object{"name": "Robot", "description": "d", "accessTokenType": "ACCESS_TOKEN_TYPE_JWT"}, u["machine"])
 	assert.Equal(t, []any{"robot"}, u["loginNames"])
 	for name, query := range map[string]object{
-		"userNameQuery":    {"userName": "ROB", "method": "TEXT_QUERY_METHOD_STARTS_WITH_IGNORE_CASE"},
-		"displayNameQuery": {"displayName": "obo", "method": "TEXT_QUERY_METHOD_CONTAINS"},
-		"loginNameQuery":   {"loginName": "bot", "method": "TEXT_QUERY_METHOD_ENDS_WITH"},
-		"inUserIdsQuery":   {"userIds": []string{m.bot.ID}},
+		"userNameQuery":  {"userName": "ROB", "method": "TEXT_QUERY_METHOD_STARTS_WITH_IGNORE_CASE"},
+		"loginNameQuery": {"loginName": "bot", "method": "TEXT_QUERY_METHOD_ENDS_WITH"},
+		"inUserIdsQuery": {"userIds": []string{m.bot.ID}},
 	} {
 		assert.Equal(t, "1", total(v1+"/users", object{"queries": []object{{name: query}}}), name)
 	}
 	assert.Equal(t, "3", total(v1+"/users", object{"queries": []object{{"typeQuery": object{"type": "TYPE_MACHINE"}}, {"stateQuery": object{"state": "USER_STATE_ACTIVE"}}}}))
 	assert.Nil(t, total(v1+"/users", object{"queries": []object{{"userNameQuery": object{"userName": "rob"}}}}), "zero is left out")
+	for _, ofPeople := range []string{"displayName", "firstName", "email"} {
+		assert.Nil(t, total(v1+"/users", object{"queries": []object{{ofPeople + "Query": object{ofPeople: "Robot"}}}}), ofPeople)
+	}
+	either := []object{{"userNameQuery": object{"userName": "robot"}}, {"userNameQuery": object{"userName": "member"}}}
+	assert.Equal(t, "2", total(v1+"/users", object{"queries": []object{{"orQuery": object{"queries": either}}}}))
+	assert.Nil(t, total(v1+"/users", object{"queries": []object{{"andQuery": object{"queries": either}}}}))
+	assert.Equal(t, "2", total(v1+"/users", object{"queries": []object{{"notQuery": object{"query": either[0]}}}}))
+	assert.Equal(t, "1", total(v1+"/users/{user}/pats", object{"queries": []object{{}}}), "this search knows no queries")
 	paged := ok("POST", v1+"/users/_search", object{"query": object{"offset": "1", "limit": 1}})
 	assert.Len(t, paged["result"], 1)
 	assert.Equal(t, "3", paged["details"].(object)["totalResult"])
@@ -346,6 +367,7 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	// grants
 	g := ok("GET", v1+"/users/{user}/grants/{grant}", nil)["userGrant"].(object)
 	assert.Equal(t, []any{"viewer"}, g["roleKeys"])
+	assert.NotContains(t, g, "displayName", "only people have one")
 	for name, query := range map[string]object{
 		"userIdQuery": {"userId": m.bot.ID}, "projectIdQuery": {"projectId": m.project.ID}, "roleKeyQuery": {"roleKey": "viewer"},
 		"userNameQuery": {"userName": "robot"}, "withGrantedQuery": {"withGranted": true},
@@ -383,6 +405,54 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	assert.Nil(t, total(v1+"/orgs/me/members", object{}))
 }
 
+func TestAGrantWithoutRolesTellsNone(t *testing.T) {
+	m := newManaged(t)
+	require.Equal(t, 200, m.call(t, "DELETE", v1+"/projects/{project}/roles/viewer", nil).status)
+	grant := m.call(t, "GET", v1+"/users/{user}/grants/{grant}", nil)
+	assert.NotContains(t, grant.body["userGrant"], "roleKeys", grant.raw)
+}
+
+func TestAnAPICanChangeHowItAuthenticates(t *testing.T) {
+	m := newManaged(t)
+	app := func() any {
+		return m.call(t, "GET", v1+"/projects/{project}/apps/{app}", nil).body["app"].(object)["apiConfig"]
+	}
+	path := v1 + "/projects/{project}/apps/{app}"
+	refused(t, m.call(t, "POST", path+"/keys", object{"type": 1}), 400, 9, "Chosen Auth Method does not require a key (COMMAND-Dff54)")
+	a := m.call(t, "PUT", path+"/api_config", object{"authMethodType": "API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT"})
+	require.Equal(t, 200, a.status, a.raw)
+	assert.Contains(t, a.body["details"], "changeDate")
+	assert.Equal(t, object{"clientId": m.api.ClientID, "authMethodType": "API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT"}, app())
+	assert.Equal(t, 200, m.call(t, "POST", path+"/keys", object{"type": 1}).status)
+}
+
+func TestAUserIsChangedWholeOrNotAtAll(t *testing.T) {
+	m := newManaged(t)
+	refused(t, m.call(t, "PATCH", "/v2/users/{member}", object{"username": "bot", "machine": object{"name": "Other"}}), 409, 6, "User already exists (V3-DKcYh)")
+	u := m.call(t, "GET", "/v2/users/{member}", nil).body["user"].(object)
+	assert.Equal(t, object{"name": "member"}, u["machine"])
+}
+
+func TestTheGatewayKnowsNoHEADAndOverlooksWhatComesWithAGET(t *testing.T) {
+	m := newManaged(t)
+	status := func(method string, opts ...with) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, m.Issuer()+v1+"/orgs/me", nil)
+		require.NoError(t, err)
+		for _, opt := range append(opts, bearer(m.AdminPAT())) {
+			opt(req)
+		}
+		resp, err := m.Client().Do(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	assert.Equal(t, 405, status("HEAD"))
+	assert.Equal(t, 200, status("GET", body("application/json", "{")))
+	assert.Equal(t, 204, status("OPTIONS", header("Origin", "http://a.example"), header("Access-Control-Request-Method", "GET")), "a browser asks first")
+	assert.Equal(t, 405, status("OPTIONS"))
+}
+
 func TestAnOrganisationTakesEverythingWithIt(t *testing.T) {
 	m := newManaged(t)
 	org := admin(t, m.Server, "POST", v1+"/orgs", object{"name": "Acme"}).text(t, "id")
@@ -417,7 +487,7 @@ func TestTheV2UserService(t *testing.T) {
 		assert.Contains(t, ok("POST", "/v2/users/{made}/"+call, nil), "details")
 	}
 	ok("POST", "/v2/users/{made}/metadata", object{"metadata": []object{{"key": "k", "value": "eA=="}, {"key": "l", "value": "eA=="}}})
-	entries := ok("POST", "/v2/users/{made}/metadata/search", object{"filters": []object{{"keyFilter": object{"key": "k"}}}})
+	entries := ok("POST", "/v2/users/{made}/metadata/search", object{"filters": []object{{"keyFilter": object{"key": "K", "method": "TEXT_FILTER_METHOD_EQUALS_IGNORE_CASE"}}}})
 	assert.Len(t, entries["metadata"], 1)
 	ok("DELETE", "/v2/users/{made}/metadata?keys=k&keys=l", nil)
 	assert.NotContains(t, ok("POST", "/v2/users/{made}/metadata/search", object{}), "metadata")

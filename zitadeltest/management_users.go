@@ -97,10 +97,9 @@ func (c *call) searchUsers() (any, error) {
 }
 
 var userMatchers = matchers[*user]{
-	"userNameQuery":    func(q *message, u *user) bool { return textMatches(q, u.userName, "userName") },
-	"displayNameQuery": func(q *message, u *user) bool { return textMatches(q, u.name, "displayName") },
-	"loginNameQuery":   func(q *message, u *user) bool { return textMatches(q, u.userName, "loginName") },
-	"inUserIdsQuery":   func(q *message, u *user) bool { return slices.Contains(q.texts("userIds"), u.id) },
+	"userNameQuery":  func(q *message, u *user) bool { return textMatches(q, u.userName, "userName") },
+	"loginNameQuery": func(q *message, u *user) bool { return textMatches(q, u.userName, "loginName") },
+	"inUserIdsQuery": func(q *message, u *user) bool { return slices.Contains(q.texts("userIds"), u.id) },
 	"typeQuery": func(q *message, u *user) bool {
 		return q.enum("type", "TYPE_UNSPECIFIED", "TYPE_HUMAN", "TYPE_MACHINE") == "TYPE_MACHINE"
 	},
@@ -109,7 +108,13 @@ var userMatchers = matchers[*user]{
 			"USER_STATE_DELETED", string(userLocked), "USER_STATE_SUSPEND", "USER_STATE_INITIAL")) == u.state
 	},
 	"organizationIdQuery": func(q *message, u *user) bool { return u.org.id == q.text("organizationId") },
+
+	// What only people have. ZITADEL counts the name of a service user as no display name.
+	"firstNameQuery": ofPeople, "lastNameQuery": ofPeople, "nickNameQuery": ofPeople, "displayNameQuery": ofPeople,
+	"emailQuery": ofPeople, "phoneQuery": ofPeople, "inUserEmailsQuery": ofPeople,
 }
+
+func ofPeople(*message, *user) bool { return false }
 
 func userObject(u *user) object {
 	return object{

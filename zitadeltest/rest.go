@@ -3,6 +3,7 @@ package zitadeltest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -42,7 +43,12 @@ func (s *Server) rest() http.Handler {
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern != "" {
+		if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
+			w.WriteHeader(http.StatusNoContent) // a browser may ask from anywhere
+			return
+		}
+		// ZITADEL's gateway knows no HEAD, while a ServeMux takes it for a GET.
+		if _, pattern := mux.Handler(r); pattern != "" && r.Method != http.MethodHead {
 			mux.ServeHTTP(w, r)
 			return
 		}
@@ -58,12 +64,16 @@ func (s *Server) rest() http.Handler {
 	})
 }
 
-// serveREST follows the order of ZITADEL's gateway: the body is parsed first, then come token, permission and the call itself.
+// serveREST follows the order of ZITADEL's gateway: the body is parsed first, then come token, permission and the call itself. What
+// comes with a GET is not looked at.
 func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
-	body, err := readJSON(r.Body)
-	if err != nil {
-		writeError(w, err)
-		return
+	body := json.RawMessage("{}")
+	if r.Method != http.MethodGet {
+		var err error
+		if body, err = readJSON(r.Body); err != nil {
+			writeError(w, err)
+			return
+		}
 	}
 	if !isV2(r) {
 		setNoStore(w.Header())
@@ -192,4 +202,18 @@ func timestamp(t time.Time) string {
 		return t.Format("2006-01-02T15:04:05.000000Z")
 	}
 	return t.Format("2006-01-02T15:04:05.000000000Z")
+}
+
+// seconds writes a duration as protobuf's JSON does.
+func seconds(d time.Duration) string {
+	whole, n := d/time.Second, d%time.Second
+	switch {
+	case n == 0:
+		return fmt.Sprintf("%ds", whole)
+	case n%1e6 == 0:
+		return fmt.Sprintf("%d.%03ds", whole, n/1e6)
+	case n%1e3 == 0:
+		return fmt.Sprintf("%d.%06ds", whole, n/1e3)
+	}
+	return fmt.Sprintf("%d.%09ds", whole, n)
 }

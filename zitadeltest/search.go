@@ -1,6 +1,7 @@
 package zitadeltest
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,27 +32,67 @@ func readPaging(m *message) (paging, error) {
 	return p, m.err
 }
 
-func filter[T any](queries []*message, all []T, known matchers[T]) ([]T, error) {
-	out := slices.Clone(all)
+// items are the messages that a search's queries or filters are.
+var items = map[string]string{
+	"ListUsersRequest": "SearchQuery", "ListUserGrantRequest": "UserGrantQuery", "ListProjectsRequest": "ProjectQuery",
+	"ListProjectRolesRequest": "RoleQuery", "ListAppsRequest": "AppQuery", "ListOrgMembersRequest": "SearchQuery",
+	"ListUserMetadataRequest": "MetadataQuery", "ListUserMetadataRequest filters": "MetadataSearchFilter",
+	"ListPersonalAccessTokensRequest": "PersonalAccessTokensSearchFilter", "ListKeysRequest": "KeysSearchFilter",
+	"ListTargetsRequest": "TargetSearchFilter", "ListExecutionsRequest": "ExecutionSearchFilter",
+}
+
+// readQueries reads the queries of a search, of which each must ask for something. A search that knows none overlooks them.
+func readQueries[T any](m *message, name string, known matchers[T]) ([]*message, error) {
+	if known == nil {
+		return nil, m.err
+	}
+	queries := m.messages(name)
+	kind := title(strings.TrimSuffix(strings.Replace(name, "ies", "y", 1), "s")) // Query or Filter
 	for _, q := range queries {
-		match, sub := (func(*message, T) bool)(nil), (*message)(nil)
-		for name := range q.fields {
-			if known[name] != nil {
-				match, sub = known[name], q.sub(name)
-			}
+		if q.name = items[m.name+" "+name]; q.name == "" {
+			q.name = items[m.name]
 		}
-		if q.err != nil {
-			return nil, q.err
-		}
-		if match == nil {
-			return nil, invalidArgument("GRPC-vR9nC", "List.Query.Invalid")
-		}
-		out = slices.DeleteFunc(out, func(x T) bool { return !match(sub, x) })
-		if sub.err != nil {
-			return nil, sub.err
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(q.fields)), func(name string) bool { return asks(name, known) }) {
+			q.invalid(kind, "value is required")
 		}
 	}
-	return out, nil
+	return queries, m.err
+}
+
+// connectives are the queries that are made of others.
+var connectives = []string{"andQuery", "orQuery", "notQuery", "andFilter", "orFilter", "notFilter"}
+
+func asks[T any](name string, known matchers[T]) bool {
+	return known[name] != nil || slices.Contains(connectives, name)
+}
+
+func fits[T any](q *message, x T, known matchers[T]) bool {
+	for name := range q.fields {
+		if known[name] != nil {
+			return known[name](q.sub(name), x)
+		}
+		each := func(inner *message) bool { return fits(inner, x, known) }
+		switch sub := q.sub(name); name {
+		case "andQuery", "andFilter":
+			return !slices.ContainsFunc(inner(sub), func(inner *message) bool { return !each(inner) })
+		case "orQuery", "orFilter":
+			return slices.ContainsFunc(inner(sub), each)
+		case "notQuery":
+			return !each(sub.sub("query"))
+		case "notFilter":
+			return !each(sub.sub("filter"))
+		}
+	}
+	return false
+}
+
+func inner(m *message) []*message { return append(m.messages("queries"), m.messages("filters")...) }
+
+func filter[T any](m *message, queries []*message, all []T, known matchers[T]) ([]T, error) {
+	out := slices.DeleteFunc(slices.Clone(all), func(x T) bool {
+		return slices.ContainsFunc(queries, func(q *message) bool { return !fits(q, x, known) })
+	})
+	return out, m.err
 }
 
 func cut[T any](all []T, p paging) []T {
@@ -62,15 +103,15 @@ func cut[T any](all []T, p paging) []T {
 // searchV1 answers a _search of the management API.
 func searchV1[T any](c *call, name string, all []T, known matchers[T], show func(T) object) (any, error) {
 	m := c.message(name)
+	queries, err := readQueries(m, "queries", known)
+	if err != nil {
+		return nil, err
+	}
 	p, err := readPaging(m.sub("query"))
 	if err != nil {
 		return nil, err
 	}
-	queries := m.messages("queries")
-	if m.err != nil {
-		return nil, m.err
-	}
-	found, err := filter(queries, all, known)
+	found, err := filter(m, queries, all, known)
 	if err != nil {
 		return nil, err
 	}
@@ -84,15 +125,15 @@ func searchV1[T any](c *call, name string, all []T, known matchers[T], show func
 // searchV2 answers a search of a v2 service: newest first unless asked otherwise.
 func searchV2[T any](c *call, name, filters string, all []T, known matchers[T], show func(T) object) (any, error) {
 	m := c.message(name)
+	queries, err := readQueries(m, filters, known)
+	if err != nil {
+		return nil, err
+	}
 	p, err := readPaging(m.sub("pagination"))
 	if err != nil {
 		return nil, err
 	}
-	queries := m.messages(filters)
-	if m.err != nil {
-		return nil, m.err
-	}
-	found, err := filter(queries, all, known)
+	found, err := filter(m, queries, all, known)
 	if err != nil {
 		return nil, err
 	}
@@ -128,14 +169,19 @@ func withResult[T any](answer object, found []T, show func(T) object) object {
 	return answer
 }
 
-// textMatches compares as the TEXT_QUERY_METHOD of a query says; without one, exactly.
+// textMatches compares as the method of a query says, which the first APIs call TEXT_QUERY_METHOD and the others mostly
+// TEXT_FILTER_METHOD; without one, exactly.
 func textMatches(q *message, value, field string) bool {
+	prefix := "TEXT_QUERY_METHOD_"
+	if strings.HasSuffix(q.label, "Filter") {
+		prefix = "TEXT_FILTER_METHOD_"
+	}
+	names := make([]string, len(textMethods))
+	for i, method := range textMethods {
+		names[i] = prefix + method
+	}
 	want := q.text(field)
-	method := q.enum("method",
-		"TEXT_QUERY_METHOD_EQUALS", "TEXT_QUERY_METHOD_EQUALS_IGNORE_CASE", "TEXT_QUERY_METHOD_STARTS_WITH",
-		"TEXT_QUERY_METHOD_STARTS_WITH_IGNORE_CASE", "TEXT_QUERY_METHOD_CONTAINS", "TEXT_QUERY_METHOD_CONTAINS_IGNORE_CASE",
-		"TEXT_QUERY_METHOD_ENDS_WITH", "TEXT_QUERY_METHOD_ENDS_WITH_IGNORE_CASE")
-	method = strings.TrimPrefix(method, "TEXT_QUERY_METHOD_")
+	method := strings.TrimPrefix(q.enum("method", names...), prefix)
 	if short, ok := strings.CutSuffix(method, "_IGNORE_CASE"); ok {
 		method, want, value = short, strings.ToLower(want), strings.ToLower(value)
 	}
@@ -148,4 +194,9 @@ func textMatches(q *message, value, field string) bool {
 		return strings.HasSuffix(value, want)
 	}
 	return value == want
+}
+
+var textMethods = []string{
+	"EQUALS", "EQUALS_IGNORE_CASE", "STARTS_WITH", "STARTS_WITH_IGNORE_CASE", "CONTAINS", "CONTAINS_IGNORE_CASE",
+	"ENDS_WITH", "ENDS_WITH_IGNORE_CASE",
 }

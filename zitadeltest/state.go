@@ -23,9 +23,10 @@ type state struct {
 	tokens   map[string]*accessToken
 	pats     map[string]*pat
 
-	targets    []*target
-	executions []*execution
-	sessions   []*aggregate
+	targets     []*target
+	targetsGone map[string]time.Time // deleted ones
+	executions  []*execution
+	sessions    []*aggregate
 
 	signing     []signingKey // the last one signs
 	signingMade int
@@ -159,7 +160,7 @@ type accessToken struct {
 func (st *state) init(s *Server) {
 	st.s = s
 	st.instanceID, st.zitadelProject = newID(), newID()
-	st.tokens, st.pats = map[string]*accessToken{}, map[string]*pat{}
+	st.tokens, st.pats, st.targetsGone = map[string]*accessToken{}, map[string]*pat{}, map[string]time.Time{}
 	for range 2 { // as many as a fresh ZITADEL publishes
 		st.addSigningKey()
 	}

@@ -26,13 +26,13 @@ var (
 
 // issue makes the answer of a grant. Callers hold the mutex.
 func (s *Server) issue(u *user, requested []string, kind grantKind) (*oidc.AccessTokenResponse, error) {
-	if u.state != userActive || !u.org.active {
-		return nil, failedPrecondition("OIDCS-kj3g2", "Errors.User.NotActive")
-	}
 	audience := s.audienceOf(requested)
 	scopes, err := op.ValidateAuthReqScopes(serviceClient{user: u}, requested)
 	if err != nil {
 		return nil, err
+	}
+	if u.state != userActive || !u.org.active {
+		return nil, failedPrecondition("OIDCS-kj3g2", "Errors.User.NotActive")
 	}
 	scopes = ownOrgOnly(scopes, u.org)
 

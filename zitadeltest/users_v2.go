@@ -37,10 +37,8 @@ func (c *call) createUserV2() (any, error) {
 	machine.name = "CreateUserRequest_Machine"
 	machine.length("Name", name, 1, 200)
 	machine.length("Description", description, 0, 500)
-	for _, err := range []error{m.err, machine.err} {
-		if err != nil {
-			return nil, err
-		}
+	if m.err != nil {
+		return nil, m.err
 	}
 	o := c.state.org(orgID)
 	if o == nil {
@@ -65,6 +63,15 @@ func (c *call) createUserV2() (any, error) {
 func (c *call) changeUserV2() (any, error) {
 	m := c.message("UpdateUserRequest")
 	machine := m.sub("machine")
+	machine.name = "UpdateUserRequest_Machine"
+	userName, name, description, jwt := m.text("username"), machine.text("name"), machine.text("description"), accessTokenType(machine)
+	if m.has("username") {
+		m.length("Username", userName, 1, 200)
+	}
+	if machine.has("name") {
+		machine.length("Name", name, 1, 200)
+	}
+	machine.length("Description", description, 0, 500)
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -75,28 +82,27 @@ func (c *call) changeUserV2() (any, error) {
 	if err := c.permitSelf(u, "user.write"); err != nil {
 		return nil, err
 	}
-	name, description, jwt := u.name, u.description, u.jwt
-	if machine.has("name") {
-		name = machine.text("name")
+	if !m.has("username") {
+		userName = u.userName
 	}
-	if machine.has("description") {
-		description = machine.text("description")
+	if !machine.has("name") {
+		name = u.name
 	}
-	if machine.has("accessTokenType") {
-		jwt = accessTokenType(machine)
+	if !machine.has("description") {
+		description = u.description
 	}
-	if machine.err != nil {
-		return nil, machine.err
+	if !machine.has("accessTokenType") {
+		jwt = u.jwt
+	}
+	if other := c.userByLogin(userName); other != nil && other != u {
+		return nil, alreadyExists("V3-DKcYh", "Errors.User.AlreadyExists") // and nothing is changed
 	}
 	d, _ := c.changeUser(c.user.id, u, name, description, jwt)
-	if newName := m.text("username"); newName != "" && newName != u.userName {
-		if c.userByLogin(newName) != nil {
-			return nil, alreadyExists("V3-DKcYh", "Errors.User.AlreadyExists")
-		}
-		u.userName = newName
-		d = u.change(&c.state, c.user.id, "user.username.changed", object{"userName": newName})
+	if userName != u.userName {
+		u.userName = userName
+		d = u.change(&c.state, c.user.id, "user.username.changed", object{"userName": userName})
 	}
-	return object{"changeDate": timestamp(d.changed)}, m.err
+	return object{"changeDate": timestamp(d.changed)}, nil
 }
 
 func (c *call) readUserV2() (any, error) {
@@ -120,16 +126,16 @@ func userV2Object(u *user) object {
 // searchUsersV2 shows those the caller may read.
 func (c *call) searchUsersV2() (any, error) {
 	m := c.message("ListUsersRequest")
+	queries, err := readQueries(m, "queries", userMatchers)
+	if err != nil {
+		return nil, err
+	}
 	p, err := readPaging(m.sub("query"))
 	if err != nil {
 		return nil, err
 	}
-	queries := m.messages("queries")
-	if m.err != nil {
-		return nil, m.err
-	}
 	mine := slices.DeleteFunc(slices.Clone(c.users), func(u *user) bool { return c.permitSelf(u, "user.read") != nil })
-	found, err := filter(queries, mine, userMatchers)
+	found, err := filter(m, queries, mine, userMatchers)
 	if err != nil {
 		return nil, err
 	}
