@@ -1,9 +1,11 @@
-// Command clientcredentials prints the organisation of a service user, who proves itself by client id and secret of a service user.
+// Command clientcredentials prints the organisation of a service user, who proves itself by its client id and secret.
 package main
 
 import (
+	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"os"
 
 	"github.com/postern-go/postern"
@@ -28,6 +30,8 @@ func run(issuer string, out io.Writer) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(out, resp.Body)
+	if _, err = io.Copy(out, resp.Body); err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the API answered %s", resp.Status)
+	}
 	return err
 }

@@ -18,3 +18,12 @@ func TestItPrintsTheOrganisation(t *testing.T) {
 	require.NoError(t, run(s.Issuer(), &out))
 	assert.Contains(t, out.String(), s.OrgID())
 }
+
+func TestARefusalIsAnErrorThatNamesTheStatus(t *testing.T) {
+	s := zitadeltest.Start(t)
+	t.Setenv("ZITADEL_CLIENT_ID", "bot")
+	t.Setenv("ZITADEL_CLIENT_SECRET", s.AddServiceUser("bot").ClientSecret())
+	var out bytes.Buffer
+	assert.ErrorContains(t, run(s.Issuer(), &out), "404")
+	assert.Contains(t, out.String(), "membership not found", "and what the API says is shown")
+}

@@ -1,9 +1,11 @@
-// Command keyjwt prints the organisation of a service user, who proves itself by the private key of a service user.
+// Command keyjwt prints the organisation of a service user, who proves itself by its private key.
 package main
 
 import (
+	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"os"
 
 	"github.com/postern-go/postern"
@@ -31,6 +33,8 @@ func run(issuer string, out io.Writer) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(out, resp.Body)
+	if _, err = io.Copy(out, resp.Body); err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the API answered %s", resp.Status)
+	}
 	return err
 }

@@ -2,8 +2,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"os"
 
 	"github.com/postern-go/postern"
@@ -26,6 +28,8 @@ func run(issuer string, out io.Writer) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(out, resp.Body)
+	if _, err = io.Copy(out, resp.Body); err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the API answered %s", resp.Status)
+	}
 	return err
 }

@@ -17,3 +17,11 @@ func TestItPrintsTheOrganisation(t *testing.T) {
 	require.NoError(t, run(s.Issuer(), &out))
 	assert.Contains(t, out.String(), s.OrgID())
 }
+
+func TestARefusalIsAnErrorThatNamesTheStatus(t *testing.T) {
+	s := zitadeltest.Start(t)
+	t.Setenv("ZITADEL_PAT", s.AddServiceUser("bot").PAT())
+	var out bytes.Buffer
+	assert.ErrorContains(t, run(s.Issuer(), &out), "404")
+	assert.Contains(t, out.String(), "membership not found", "and what the API says is shown")
+}
