@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/guard"
 	"github.com/postern-go/postern/internal/oauth"
 )
 
@@ -68,7 +69,8 @@ func (v *verifier) unavailable(ctx context.Context, err error) error {
 }
 
 // answer returns what the second level or else the server says.
-func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict], error) {
+func (v *verifier) answer(ctx context.Context, f *flight) (_ cache.Entry[verdict], err error) {
+	defer guard.Panic(v.cfg.Logger, &err)
 	if entry, ok := v.loadShared(ctx, f); ok {
 		return entry, nil
 	}

@@ -104,8 +104,11 @@ type keyClient struct {
 
 func (c *keyClient) id(ctx context.Context) (string, error) {
 	key, err := c.key.Key(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case key == nil:
+		return "", errors.New("expected a key, got nil from its Source")
 	}
 	return key.ClientID, nil
 }

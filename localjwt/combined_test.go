@@ -51,6 +51,20 @@ func TestOpaqueTokensAreIntrospected(t *testing.T) {
 	})
 }
 
+// A recheck runs in a goroutine of this package, and Introspection may be anybody's.
+func TestARecheckThatPanicsChangesNothing(t *testing.T) {
+	combined(t, time.Minute, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
+		in.will(func(context.Context, string) (*postern.Identity, error) { panic("hunter2") })
+		token := sign(nil)
+		for range 3 {
+			assert.Empty(t, username(t, v, token))
+			synctest.Wait()
+			time.Sleep(time.Minute)
+		}
+		assert.Equal(t, 3, in.calls())
+	})
+}
+
 func TestJWTsAreNotIntrospected(t *testing.T) {
 	combined(t, 0, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
 		token := sign(nil)

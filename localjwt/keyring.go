@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/guard"
 	"github.com/postern-go/postern/internal/oauth"
 )
 
@@ -236,7 +237,8 @@ func (r *keyring) fly(f *flight, delay time.Duration) {
 	close(f.done)
 }
 
-func (r *keyring) load(ctx context.Context) (*keySet, error) {
+func (r *keyring) load(ctx context.Context) (_ *keySet, err error) {
+	defer guard.Panic(r.logger, &err)
 	a, err := r.fetch(ctx)
 	if err != nil {
 		return nil, err

@@ -53,6 +53,19 @@ func refusesToken(t *testing.T, v postern.Verifier, token string) {
 	require.Nil(t, id)
 }
 
+// The key set is fetched in a goroutine of this package, where nobody but it can recover.
+func TestATransportThatPanicsIsUnavailable(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		i.misbehave(func(*http.Request) (*http.Response, error) { panic("hunter2") })
+		_, err := v.Verify(t.Context(), signedBy("one"))
+		require.ErrorIs(t, err, postern.ErrUnavailable)
+		require.NotContains(t, err.Error(), "hunter2")
+		i.misbehave(nil)
+		time.Sleep(time.Minute)
+		accepts(t, v, signedBy("one"))
+	})
+}
+
 func TestNewDoesNoIO(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		assert.Zero(t, i.asked())

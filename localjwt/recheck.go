@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/guard"
 )
 
 const (
@@ -34,6 +35,8 @@ func (v *Verifier) startRecheck(token string, item *cache.Item[*entry]) {
 // introspection decides about it from then on; it is not held against the token for good, because ZITADEL calls tokens inactive
 // while its database fails. No answer changes nothing.
 func (v *Verifier) recheck(token string, e *entry) {
+	var err error
+	defer guard.Panic(v.keys.logger, &err)
 	ctx, cancel := context.WithTimeout(context.Background(), recheckTimeout)
 	defer cancel()
 	if fresh, ok := v.introspection.(evicter); ok {
