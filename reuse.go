@@ -143,6 +143,7 @@ type failure struct {
 type outcome struct {
 	token      *oauth2.Token
 	err        error
+	answer     *Error // in err: looked for where a panic in the source's own error type is caught
 	credential string
 }
 
@@ -274,7 +275,9 @@ func (r *reuse) ask(ctx context.Context) outcome {
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = r.late(err.Error())
 	}
-	return outcome{token, err, credential}
+	var answer *Error
+	errors.As(err, &answer)
+	return outcome{token, err, answer, credential}
 }
 
 // late is the error for a call that took too long. It deliberately wraps no context error: callers would take it for their
@@ -301,7 +304,7 @@ func (r *reuse) land(f *flight, out outcome) (again bool) {
 		r.hold(lifeOf(out.token, old, now))
 	default:
 		r.failures++
-		r.failure = &failure{out.err, now + memory(out.err, r.failures), out.credential}
+		r.failure = &failure{out.err, now + memory(out.answer, r.failures), out.credential}
 		if invisible {
 			r.hold(&held{old.token, later(now, old.end), old.end})
 		}
@@ -372,10 +375,9 @@ func later(now, end time.Duration) time.Duration {
 	return now + max(shorten((end-now)/2, 5), minRenewalGap)
 }
 
-// memory is how long a failure, the n-th in a row, is remembered.
-func memory(err error, n int) time.Duration {
-	var answer *Error
-	if !errors.As(err, &answer) {
+// memory is how long a failure, the n-th in a row, is remembered. The server's answer may be nil.
+func memory(answer *Error, n int) time.Duration {
+	if answer == nil {
 		answer = &Error{}
 	}
 	var wait time.Duration

@@ -476,6 +476,22 @@ func TestReuseUnusableAnswers(t *testing.T) {
 	}
 }
 
+// wrapper is an error that panics when it is nil and is asked what it wraps. Functions that return a nil one for success, as an
+// error that is not nil, are Go's best known trap.
+type wrapper struct{ err error }
+
+func (w *wrapper) Error() string { return "wrapper" }
+func (w *wrapper) Unwrap() error { return w.err }
+
+func TestReuseOutlivesAnErrorThatPanics(t *testing.T) {
+	src := &stub{answer: func(context.Context, int64) (*oauth2.Token, error) { return nil, (*wrapper)(nil) }}
+	reuse := postern.Reuse(src, postern.ReuseConfig{Logger: quiet()})
+	for range 2 {
+		_, err := reuse.Token()
+		assert.ErrorContains(t, err, "panicked: runtime error")
+	}
+}
+
 func TestNilSources(t *testing.T) {
 	var typed *stub
 	for _, src := range []postern.TokenSource{nil, typed} {
