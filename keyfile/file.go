@@ -30,10 +30,16 @@ func Open(path string, options ...Option) (*File, error) {
 
 // Key returns the key that is in the file now, or was when the file was last right. It waits for nothing but the file system, and
 // takes no notice of ctx.
-func (f *File) Key(ctx context.Context) (*Key, error) { return f.file.Get().Key(ctx) }
+func (f *File) Key(ctx context.Context) (*Key, error) { return f.Current().Key(ctx) }
 
-// Current returns the key as Key does, and counts as no use of it: its expiry is not warned of.
-func (f *File) Current() *Key { return f.file.Get() }
+// Current returns the key as Key does, and counts as no use of it: its expiry is not warned of. A File that Open did not make has
+// none.
+func (f *File) Current() *Key {
+	if f == nil || f.file == nil {
+		return nil
+	}
+	return f.file.Get()
+}
 
 // String names the file by its path.
 func (f *File) String() string { return fmt.Sprintf("keyfile.File(%q)", f.path) }

@@ -157,6 +157,8 @@ func TestNewLooksAtKeysInMemory(t *testing.T) {
 	}{
 		"none":                    {assertion.Config{}, "got nil"},
 		"a nil key":               {assertion.Config{Key: (*keyfile.Key)(nil)}, "got nil"},
+		"a nil file":              {assertion.Config{Key: (*keyfile.File)(nil)}, "got nil"},
+		"a file never opened":     {assertion.Config{Key: new(keyfile.File)}, "got nil"},
 		"an application's":        {assertion.Config{Key: application, Want: keyfile.ServiceAccount}, "got an API application's"},
 		"a service user's":        {assertion.Config{Key: serviceUser(ecKey()), Want: keyfile.Application}, "got a service user's"},
 		"of a Source in memory":   {assertion.Config{Key: current{application}, Want: keyfile.ServiceAccount}, "got an API application's"},
