@@ -158,11 +158,13 @@ func (t *Transport) send(req *http.Request, token *oauth2.Token) (*http.Response
 		closeBody(req)
 		return nil, err
 	}
+	carries := req.URL.User != nil // http.Client makes a header of it
 	for k, v := range req.Header {
-		if len(k) == len("Authorization") && len(v) > 0 && strings.EqualFold(k, "Authorization") {
-			closeBody(req)
-			return nil, fmt.Errorf("postern: request to %s carries an Authorization header already (or user info in its URL); remove it, or send the request with a client that adds no token", show(req.URL))
-		}
+		carries = carries || len(k) == len("Authorization") && len(v) > 0 && strings.EqualFold(k, "Authorization")
+	}
+	if carries {
+		closeBody(req)
+		return nil, fmt.Errorf("postern: request to %s carries an Authorization header already (or user info in its URL); remove it, or send the request with a client that adds no token", show(req.URL))
 	}
 	out := *req
 	if out.Header = maps.Clone(req.Header); out.Header == nil {

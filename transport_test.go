@@ -261,6 +261,20 @@ func TestTransportRequestWithoutURL(t *testing.T) {
 	assert.ErrorContains(t, err, "without a URL")
 }
 
+// Where no http.Client is in between to make a header of it.
+func TestTransportRefusesUserInfoByItself(t *testing.T) {
+	b := &body{Reader: strings.NewReader("x")}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://u:hunter2@api.example.com/x", b)
+	require.NoError(t, err)
+	_, err = (&postern.Transport{Source: fixed(secret), Origins: []string{"https://api.example.com"}, Base: roundTripper(func(*http.Request) (*http.Response, error) {
+		t.Error("sent")
+		return nil, errors.ErrUnsupported
+	})}).RoundTrip(req)
+	require.ErrorContains(t, err, "user info in its URL")
+	assert.NotContains(t, err.Error(), "hunter2")
+	assert.EqualValues(t, 1, b.closed.Load())
+}
+
 // What a source may not get onto the wire.
 func TestTransportChecksTokens(t *testing.T) {
 	for token, want := range map[string]string{
