@@ -77,6 +77,9 @@ func Parse(s string) (*Pattern, error) {
 		return nil, fmt.Errorf("origin %s has user info, which an origin has not; leave it out", show(u))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		if strings.Contains(s, "@") { // user info without a scheme before it is parsed as something else
+			return nil, errors.New(`origin without http:// or https://, or with user info; write it as "https://api.example.com"`)
+		}
 		return nil, fmt.Errorf(`origin %q: expected https:// and a host, as in "https://api.example.com"`, s)
 	}
 	if u.Opaque != "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#") {
@@ -132,7 +135,10 @@ type origin struct {
 	address            bool // host is an IP address
 }
 
-func (o origin) String() string { return o.scheme + "://" + net.JoinHostPort(o.host, o.port) }
+// String escapes the sign before an IPv6 zone (RFC 6874 §2), so that what it returns can be parsed again.
+func (o origin) String() string {
+	return o.scheme + "://" + net.JoinHostPort(strings.Replace(o.host, "%", "%25", 1), o.port)
+}
 
 func parse(u *url.URL) (o origin, ok bool) {
 	if u == nil {
@@ -163,7 +169,7 @@ func parse(u *url.URL) (o origin, ok bool) {
 	if n := len(o.host); n > 0 && (strings.Contains(o.host, ":") || '0' <= o.host[n-1] && o.host[n-1] <= '9') {
 		if addr, err := netip.ParseAddr(o.host); err == nil {
 			o.host, o.address = addr.String(), true
-			return o, true
+			return o, addr.Zone() == "" || isName(addr.Zone())
 		}
 	}
 	// Hostname cuts the brackets off whatever is in them; only addresses belong there.

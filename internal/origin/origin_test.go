@@ -51,7 +51,8 @@ func TestOf(t *testing.T) {
 		"http://api.example.com:8080":     "http://api.example.com:8080",
 		"https://[::1]":                   "https://[::1]:443",
 		"https://[0:0:0:0:0:0:0:1]:8443":  "https://[::1]:8443",
-		"https://[FE80::1%25eth0]":        "https://[fe80::1%eth0]:443",
+		"https://[FE80::1%25eth0]":        "https://[fe80::1%25eth0]:443",
+		"https://[fe80::1%25a%5Db]":       "",
 		"https://192.0.2.1":               "https://192.0.2.1:443",
 		"https://bücher.example":          "https://xn--bcher-kva.example:443",
 		"https://BÜCHER.example":          "https://xn--bcher-kva.example:443",
@@ -203,6 +204,8 @@ func TestParseRefuses(t *testing.T) {
 		"https://*.com":                       "domain of yours",
 		"https://*.127.0.0.1":                 "domain of yours",
 		"https://hunter2:pass word@x.example": "no URL",
+		"user:hunter2@api.example.com":        "without http:// or https://",
+		"//user:hunter2@":                     "user info",
 	} {
 		_, err := origin.Parse(in)
 		require.Error(t, err, in)
@@ -212,7 +215,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"https://api.example.com", "https://*.example.com", "http://[::1]:80", "https://bücher.example", "https://u:p@x/", "https://*.com"} {
+	for _, s := range []string{"https://api.example.com", "https://*.example.com", "http://[::1]:80", "https://bücher.example", "https://u:p@x/", "https://*.com", "https://[fe80::1%25eth0]", "https://[fe80::1%25a%5Db]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
