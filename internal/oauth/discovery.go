@@ -82,7 +82,8 @@ func differentIssuer(want, got string) error {
 	return fmt.Errorf("expected the issuer %s, got %s: set Issuer to the one that the server is known by, or behind a proxy name its host in Header as x-zitadel-instance-host", want, shown)
 }
 
-// discovery keeps what was found, lets concurrent callers share a fetch, and remembers a failure for a while.
+// discovery keeps what was found, lets concurrent callers share a fetch, and remembers a failure for a while. Where what was
+// found is of no use to a caller, it looks again after maxPause: the server may have been put right.
 type discovery struct {
 	mu      sync.Mutex
 	found   endpoints
@@ -98,9 +99,9 @@ type fetch struct {
 	err   error
 }
 
-func (d *discovery) get(ctx context.Context, discover func(context.Context) (endpoints, error)) (endpoints, error) {
+func (d *discovery) get(ctx context.Context, discover func(context.Context) (endpoints, error), useful func(endpoints) bool) (endpoints, error) {
 	d.mu.Lock()
-	if d.found != nil {
+	if d.found != nil && (useful(d.found) || d.running == nil && time.Now().Before(d.until)) {
 		defer d.mu.Unlock()
 		return d.found, nil
 	}
@@ -143,9 +144,10 @@ func (d *discovery) run(ctx context.Context, f *fetch, discover func(context.Con
 func (d *discovery) end(f *fetch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running = nil
-	d.found, d.failed = f.found, f.err
-	if f.err != nil {
+	d.running, d.failed = nil, f.err
+	if f.err == nil {
+		d.found, d.until = f.found, time.Now().Add(maxPause)
+	} else { // what was found before stays good for those whom it was useful to
 		d.until = time.Now().Add(d.nextPause(f.err))
 	}
 	close(f.done)

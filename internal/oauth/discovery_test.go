@@ -97,6 +97,43 @@ func TestOnlyTheEndpointThatIsAskedForIsJudged(t *testing.T) {
 	assert.ErrorContains(t, err, "set JWKSURL if credentials may go there")
 }
 
+// A server that is put right is not to be found out by a restart of its clients.
+func TestADocumentWithoutTheEndpointIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, document := 0, strings.Replace(discoveryDocument, "https://issuer.example/oauth/v2/token", "https://internal.example/token", 1)
+		down := false
+		issuer := newIssuer(t, stub(func(*http.Request) (*http.Response, error) {
+			calls++
+			if down {
+				return answer(404, "", ""), nil
+			}
+			return jsonAnswer(200, document), nil
+		}))
+		for range 100 {
+			_, err := issuer.URL(t.Context(), oauth.Token)
+			assert.ErrorContains(t, err, "got https://internal.example:443")
+			_, err = issuer.URL(t.Context(), oauth.JWKS)
+			assert.NoError(t, err)
+		}
+		assert.Equal(t, 1, calls)
+		time.Sleep(time.Minute)
+		down = true
+		_, err := issuer.URL(t.Context(), oauth.Token)
+		assert.ErrorContains(t, err, "404")
+		_, err = issuer.URL(t.Context(), oauth.JWKS)
+		assert.NoError(t, err, "what was found stays")
+		assert.Equal(t, 2, calls)
+		down, document = false, discoveryDocument
+		time.Sleep(time.Minute)
+		_, err = issuer.URL(t.Context(), oauth.Token)
+		assert.NoError(t, err)
+		time.Sleep(time.Hour)
+		_, err = issuer.URL(t.Context(), oauth.Token)
+		assert.NoError(t, err)
+		assert.Equal(t, 3, calls, "one that serves is kept")
+	})
+}
+
 func TestAnOverrideNeedsNoDiscoveryAndMayHaveAnotherOrigin(t *testing.T) {
 	issuer, err := oauth.New(oauth.Config{
 		Issuer: issuerURL, Endpoints: map[oauth.Endpoint]string{oauth.Token: "https://zitadel.internal/token"},

@@ -112,15 +112,21 @@ func (i *Issuer) Issuer() string { return i.issuer }
 // URL returns where the endpoint is: where the Config says, and otherwise where the issuer's discovery document says, which is
 // fetched on first use, with retries, and kept. An endpoint of another origin than the issuer's is refused unless the Config
 // names it. Concurrent callers share one fetch, and each stops waiting when its ctx ends. After a failure the server is not
-// asked again for a while; the error of a call in that time is the one remembered.
+// asked again for a while; the error of a call in that time is the one remembered. So it is, for a minute, after a document that has
+// no such endpoint, or one that is refused.
 func (i *Issuer) URL(ctx context.Context, e Endpoint) (string, error) {
 	if override := i.override[e]; override != "" {
 		return override, nil
 	}
-	found, err := i.discovery.get(ctx, i.discover)
+	found, err := i.discovery.get(ctx, i.discover, func(found endpoints) bool { _, err := i.endpoint(found, e); return err == nil })
 	if err != nil {
 		return "", fmt.Errorf("discovery of %s: %w", i.issuer, err)
 	}
+	return i.endpoint(found, e)
+}
+
+// endpoint picks one out of what was found, and holds it against the rules.
+func (i *Issuer) endpoint(found endpoints, e Endpoint) (string, error) {
 	endpoint := found[e]
 	if endpoint == "" {
 		return "", Unusable(fmt.Errorf("discovery of %s: expected %s, got none: set %s if the server has one", i.issuer, e, e.option()))
