@@ -22,6 +22,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/clientcredentials"
+	"github.com/postern-go/postern/credentials"
 	"github.com/postern-go/postern/introspect"
 	"github.com/postern-go/postern/jwtprofile"
 	"github.com/postern-go/postern/keyfile"
@@ -53,6 +54,9 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 	byToken := must(pat.New(token))
 	byFile := must(pat.FromFile(read([]byte(token))))
 	t.Setenv("POSTERN_TEST_PAT", token)
+	for name, value := range map[string]string{"PAT": "", "PAT_FILE": "", "KEY_FILE": "", "KEY_JSON": "", "CLIENT_SECRET_FILE": "", "ISSUER": s.Issuer(), "CLIENT_ID": "bot", "CLIENT_SECRET": secret} {
+		t.Setenv("ZITADEL_"+name, value)
+	}
 	byKey := must(jwtprofile.New(jwtprofile.Config{Issuer: s.Issuer(), Key: key, HTTPClient: hidden, Logger: quiet}))
 	bySecret := must(clientcredentials.New(clientcredentials.Config{Issuer: s.Issuer(), ClientID: "bot", ClientSecret: secret, HTTPClient: hidden, Logger: quiet}))
 	transport := &postern.Transport{Source: byKey, Origins: []string{s.Issuer()}, Base: hidden.Transport}
@@ -90,7 +94,9 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 		"postern.Identity": identity, "the error of a refusal": refusal,
 		"introspect.Basic": basic, "introspect.PrivateKeyJWT": private, "introspect.Verifier with Basic": byBasic, "introspect.Verifier with a key": byPrivate,
 		"introspect.RevocationHandler": webhook, "localjwt.Verifier": local, "middleware.Gate": middleware.New(byBasic, middleware.Config{}),
-		"rotate.Record": rotate.NewRecord([]byte(token), keyJSON, "1"), "rotate.Client": must(rotate.NewClient(rotate.ClientConfig{Issuer: s.Issuer(), Source: byToken})),
+		"credentials.Source": must(credentials.FromEnv()),
+		"rotate.Rotator":     must(rotate.New(rotate.Config{Issuer: s.Issuer(), Kind: rotate.PAT, Store: rotate.NewFileStore(path), Source: byToken})),
+		"rotate.Record":      rotate.NewRecord([]byte(token), keyJSON, "1"), "rotate.Client": must(rotate.NewClient(rotate.ClientConfig{Issuer: s.Issuer(), Source: byToken})),
 	}
 }
 
