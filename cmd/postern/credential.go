@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -293,6 +294,14 @@ func (a *app) removeCommand(k credentialKind) *cobra.Command {
 				if err := a.confirm(cmd.Context(), fmt.Sprintf("Remove %s %s for good?", k.name, args[0])); err != nil {
 					return err
 				}
+			}
+			// The server says the same of another user's as of one that is gone, and that one goes on opening doors.
+			all, err := client.List(cmd.Context(), k.kind, user)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(all, func(c rotate.Credential) bool { return c.ID == args[0] }) {
+				return fmt.Errorf("expected the id of a %s of that user, got %q, which it does not have: look with postern %s list, and name another's user with --user", k.noun, plain(args[0]), k.name)
 			}
 			if err := client.Remove(cmd.Context(), k.kind, user, args[0]); err != nil {
 				return err

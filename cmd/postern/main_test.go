@@ -125,6 +125,19 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// A token that is another user's is not said to be removed: it goes on working.
+func TestWhatTheUserDoesNotHaveIsNotSaidToBeRemoved(t *testing.T) {
+	s := zitadeltest.Start(t)
+	bot := s.AddServiceUser("bot")
+	id, _ := bot.PATWithID()
+	r := runCLI(t, admin(s), "", "pat", "remove", id, "--yes")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "which it does not have")
+	assert.Empty(t, r.out)
+	assert.Zero(t, runCLI(t, admin(s), "", "pat", "remove", id, "--user", bot.ID, "--yes").code)
+	assert.Equal(t, 1, runCLI(t, admin(s), "", "pat", "remove", id, "--user", bot.ID, "--yes").code, "it is gone")
+}
+
 func TestFlagsSpeakForTheEnvironment(t *testing.T) {
 	s := zitadeltest.Start(t)
 	bot := s.AddServiceUser("bot")
