@@ -80,8 +80,12 @@ func (s *FileStore) Load(context.Context) (Record, error) {
 	return NewRecord(credential, state, version(credential, state)), nil
 }
 
-// Save writes what has changed, the credential first. It refuses with ErrConflict when a file was changed by hand since Load.
+// Save writes what has changed, the credential first. It refuses with ErrConflict when a file was changed by hand since Load, and
+// a credential's file that is a link at once, before there is a credential that cannot take its place.
 func (s *FileStore) Save(ctx context.Context, r Record) (string, error) {
+	if _, err := replaceable(s.path); err != nil {
+		return "", err
+	}
 	stored, err := s.Load(ctx)
 	if err != nil {
 		return "", err
@@ -124,9 +128,9 @@ func readOrNone(path string, limit int64) ([]byte, error) {
 
 // write puts a file into its place. The lock keeps others away from the name beside it that it uses.
 func (s *FileStore) write(path string, data []byte) error {
-	was, err := os.Lstat(path)
-	if err == nil && !was.Mode().IsRegular() {
-		return fmt.Errorf("%s: expected a regular file to replace, got %s: name the file itself", path, was.Mode().Type())
+	was, err := replaceable(path)
+	if err != nil {
+		return err
 	}
 	next := path + ".next"
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed
@@ -155,6 +159,18 @@ func (s *FileStore) write(path string, data []byte) error {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// replaceable returns the file at path, or nil where there is none, and refuses what a rename would not replace but destroy.
+func replaceable(path string) (fs.FileInfo, error) {
+	was, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err == nil && !was.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: expected a regular file to replace, got %s: name the file itself", path, was.Mode().Type())
+	}
+	return was, err
 }
 
 // fill writes a new file to its end.

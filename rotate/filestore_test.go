@@ -103,8 +103,9 @@ func TestALinkIsNotReplaced(t *testing.T) {
 	require.NoError(t, os.Symlink("real", s.Path()))
 	r, err := s.Load(t.Context())
 	require.NoError(t, err)
-	_, err = s.Save(t.Context(), r.with([]byte("second"), nil))
-	require.ErrorContains(t, err, "name the file itself")
+	_, err = s.Save(t.Context(), r.with(r.Credential(), []byte("{}")))
+	require.ErrorContains(t, err, "name the file itself", "before anything is created")
+	assert.NoFileExists(t, s.Path()+".state")
 }
 
 func TestTooMuchIsNotRead(t *testing.T) {
