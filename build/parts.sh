@@ -7,6 +7,8 @@ missing=()
 need() { # command or file, Debian package
 	command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2")
 }
+need gcc gcc # the race detector and examples/hsm want cgo
+need /usr/include/stdio.h libc6-dev
 need redis-server redis-server
 need /usr/lib/softhsm/libsofthsm2.so softhsm2
 need node nodejs
