@@ -123,7 +123,7 @@ func (c *Client) list(ctx context.Context, kind Kind, userID string) ([]Credenti
 
 // AddPAT makes a personal access token that ends at expires, to the second, and returns it. The token is not to be had again.
 func (c *Client) AddPAT(ctx context.Context, userID string, expires time.Time) (Credential, string, error) {
-	cred, token, err := c.addPAT(ctx, userID, expires)
+	cred, token, err := c.addPAT(ctx, userID, expires.Truncate(time.Second))
 	return cred, token, prefixed(err)
 }
 
@@ -142,7 +142,7 @@ func (c *Client) addPAT(ctx context.Context, userID string, expires time.Time) (
 // AddKey makes a machine key of a public key, RSA of at least 2048 bits or ECDSA on P-256, whose private half stays where it is:
 // in memory, in a KMS, in an HSM. It ends at expires, to the second.
 func (c *Client) AddKey(ctx context.Context, userID string, public crypto.PublicKey, expires time.Time) (Credential, error) {
-	cred, err := c.addKey(ctx, userID, public, expires)
+	cred, err := c.addKey(ctx, userID, public, expires.Truncate(time.Second))
 	return cred, prefixed(err)
 }
 
@@ -193,8 +193,8 @@ func (c *Client) add(ctx context.Context, kind Kind, userID string, expires time
 	if err != nil {
 		return Credential{}, err
 	}
-	expires = expires.UTC().Truncate(time.Second)
-	in["expirationDate"] = expires.Format(time.RFC3339)
+	expires = expires.UTC().Truncate(time.Microsecond)
+	in["expirationDate"] = expires.Format(time.RFC3339Nano)
 	inV1 := map[string]any{}
 	if kind == Key {
 		inV1["type"] = "KEY_TYPE_JSON"

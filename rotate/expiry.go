@@ -23,7 +23,7 @@ func PATExpiry(cfg ClientConfig) func(ctx context.Context, token string) (time.T
 		}
 		var live []Credential
 		for _, c := range all {
-			if c.Expires.After(time.Now()) {
+			if c.Expires.After(client.api.Now()) {
 				live = append(live, c)
 			}
 		}

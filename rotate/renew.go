@@ -33,8 +33,11 @@ func (n *run) renew(ctx context.Context) error {
 		}
 	}
 	expires := n.chooseExpiry()
-	s.Intent = &intent{Expires: expires, Until: time.Now().Add(lostFor).UTC().Truncate(time.Second)}
+	s.Intent = &intent{Expires: expires, Until: n.now().Add(lostFor).UTC()}
 	if err := n.save(ctx, n.record.Credential()); err != nil {
+		return err
+	}
+	if err := n.kept(ctx, expires); err != nil {
 		return err
 	}
 	n.cfg.Progress("creating the new credential")
@@ -62,22 +65,40 @@ func (n *run) renew(ctx context.Context) error {
 	return nil
 }
 
+// kept has the store show that it keeps what it saves. One that does not would be handed a new credential at every run, and no run
+// would know of those before.
+func (n *run) kept(ctx context.Context, expires time.Time) error {
+	stored, err := n.cfg.Store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load what was saved: %w", err)
+	}
+	s, err := parseState(stored.State())
+	if err != nil {
+		return err
+	}
+	if s.Intent == nil || !s.Intent.Expires.Equal(expires) {
+		return fmt.Errorf("expected the store to have the record that it has just saved, got another, so nothing is created: %w", ErrConflict)
+	}
+	return nil
+}
+
 // spread is how much earlier than Life a credential may end.
 const spread = 10 * time.Minute
 
 // chooseExpiry returns a date that no credential of the user has, so that what has it later is what is made next. It is random by
-// up to ten minutes, for those who renew for the same user at the same moment from other stores.
+// up to ten minutes and in its microseconds, for those who renew for the same user at the same moment from other stores: a fleet
+// whose creations failed has many dates on record that nothing was made with, and none of them may be another's.
 func (n *run) chooseExpiry() time.Time {
-	expires := time.Now().Add(n.cfg.Life - rand.N(min(n.cfg.Life/100, spread))).UTC().Truncate(time.Second)
-	for n.taken(expires) {
-		expires = expires.Add(-time.Second)
+	second := n.now().Add(n.cfg.Life - time.Second - rand.N(min(n.cfg.Life/100, spread))).UTC().Truncate(time.Second)
+	for n.taken(second) {
+		second = second.Add(-time.Second)
 	}
-	return expires
+	return second.Add(time.Duration(1+rand.N(999_999)) * time.Microsecond)
 }
 
-func (n *run) taken(expires time.Time) bool {
-	return slices.ContainsFunc(n.listed, func(c Credential) bool { return c.Expires.Truncate(time.Second).Equal(expires) }) ||
-		slices.ContainsFunc(n.state.Lost, func(i intent) bool { return i.Expires.Equal(expires) })
+func (n *run) taken(second time.Time) bool {
+	return slices.ContainsFunc(n.listed, func(c Credential) bool { return c.Expires.Truncate(time.Second).Equal(second) }) ||
+		slices.ContainsFunc(n.state.Lost, func(i intent) bool { return i.Expires.Truncate(time.Second).Equal(second) })
 }
 
 // made is a new credential.

@@ -25,7 +25,7 @@ type Config struct {
 	Kind Kind
 	// Store keeps the credential. All who share a credential share its Store.
 	Store Store
-	// Life is how long a new credential lives, less up to a hundredth of it, and up to 10 minutes, at
+	// Life is how long a new credential lives, less a second or two, and less up to a hundredth of it, 10 minutes at most, at
 	// random. Zero means 30 days; a minute is the least.
 	// Renewal is due at two thirds of life.
 	Life time.Duration

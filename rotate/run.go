@@ -44,7 +44,7 @@ func (n *run) all(ctx context.Context, force bool) error {
 			return err
 		}
 	}
-	if !force && time.Now().Before(n.due()) {
+	if !force && n.now().Before(n.due()) {
 		return nil
 	}
 	if len(n.state.Retired) > 0 && n.secret != nil { // without a working one there is nothing to wait for
@@ -132,9 +132,18 @@ func (n *run) identify(ctx context.Context) error {
 	}
 	n.state.UserID, n.report.UserID = userID, userID
 	var err error
-	n.listed, err = n.client.list(ctx, n.cfg.Kind, userID)
-	return err
+	if n.listed, err = n.client.list(ctx, n.cfg.Kind, userID); err != nil {
+		return err
+	}
+	if ahead := n.client.api.Ahead(); ahead != 0 {
+		n.log("postern: this machine's clock differs from the server's, whose time is used: set the clock", "server_ahead", ahead.Round(time.Second))
+	}
+	return nil
 }
+
+// now is the time that all dates of the record are in: the server's. A clock of this machine that is wrong neither cuts a grace
+// period short nor makes a credential look expired, or fresh, that is not.
+func (n *run) now() time.Time { return n.client.api.Now() }
 
 // refused reports whether the server said no to a token, or to a key.
 func refused(err error) bool {
@@ -154,7 +163,7 @@ func (n *run) recognise(ctx context.Context) error {
 			return nil
 		}
 		s.lose()
-		s.retire(time.Now().Add(n.cfg.Grace))
+		s.retire(n.now().Add(n.cfg.Grace))
 	case s.Current != nil && s.Current.Sum == n.secret.sum:
 		if s.Intent == nil {
 			return nil
@@ -166,7 +175,7 @@ func (n *run) recognise(ctx context.Context) error {
 		s.lose()
 		if back := s.unretire(n.secret.sum); back != nil {
 			n.log("postern: an older credential was put back into the store", "id", back.ID)
-			s.retire(time.Now().Add(n.cfg.Grace))
+			s.retire(n.now().Add(n.cfg.Grace))
 			s.Current = back
 			break
 		}
@@ -185,7 +194,7 @@ func (n *run) complete(made *held) {
 	if s.Current != nil && s.Current.ID == "" {
 		n.report.Left = unknown
 	}
-	s.retire(time.Now().Add(n.cfg.Grace))
+	s.retire(n.now().Add(n.cfg.Grace))
 	s.Current, s.Intent = made, nil
 	n.report.Renewed = true
 }
@@ -194,7 +203,7 @@ const unknown = "unknown"
 
 // adopt finds out what the server knows of a credential that nobody recorded. Which of several PATs a token is, nobody can tell.
 func (n *run) adopt() *held {
-	now := time.Now()
+	now := n.now()
 	if key := n.secret.key; key != nil {
 		current := &held{ID: key.ID, Expires: key.Expiry, Sum: n.secret.sum}
 		for _, c := range n.listed {
@@ -210,10 +219,10 @@ func (n *run) adopt() *held {
 			candidates = append(candidates, c)
 		}
 	}
-	current := &held{Sum: n.secret.sum}
+	current := &held{Sum: n.secret.sum, Adopted: now.UTC()}
 	if len(candidates) == 1 {
 		c := candidates[0]
-		current.ID, current.Created, current.Expires, current.Adopted = c.ID, c.Created, c.Expires, now.UTC()
+		current.ID, current.Created, current.Expires = c.ID, c.Created, c.Expires
 	}
 	return current
 }
@@ -221,28 +230,28 @@ func (n *run) adopt() *held {
 // sweep removes what interrupted runs left at the server: exactly what an intent names.
 func (n *run) sweep(ctx context.Context) error {
 	s := &n.state
-	if len(s.Lost) == 0 || s.Current != nil && s.Current.ID == "" {
-		return nil // while it is not known which is the stored one, nothing is removed
-	}
+	whole := !slices.ContainsFunc(n.listed, func(c Credential) bool { return c.Expires.Nanosecond() != 0 })
 	var kept []intent
 	for _, lost := range s.Lost {
 		var orphans []Credential
 		for _, c := range n.listed {
-			if lost.names(c) && !s.knows(c.ID) {
+			if lost.names(c, whole) && !s.knows(c.ID) {
 				orphans = append(orphans, c)
 			}
 		}
-		switch len(orphans) {
-		case 0:
-			if time.Now().Before(lost.Until) {
+		switch {
+		case len(orphans) == 0:
+			if n.now().Before(lost.Until) {
 				kept = append(kept, lost)
 			}
-		case 1:
+		case s.mayHold(lost):
+			kept = append(kept, lost)
+		case len(orphans) == 1:
 			n.cfg.Progress("removing what an interrupted run left behind")
 			if err := n.remove(ctx, orphans[0].ID); err != nil {
 				return err
 			}
-		default: // one creation, several credentials: somebody else chose the same second
+		default: // one creation, several credentials: somebody else chose the same moment
 			n.log("postern: several credentials have the expiration date of an interrupted renewal, none of them is removed",
 				"expires", lost.Expires, "count", len(orphans))
 		}
@@ -262,7 +271,7 @@ func (n *run) removeRetired(ctx context.Context) error {
 		return nil
 	}
 	for _, old := range slices.Clone(s.Retired) {
-		if time.Now().Before(old.Remove) {
+		if n.now().Before(old.Remove) {
 			continue
 		}
 		if n.doubtful(old) {

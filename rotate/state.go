@@ -40,7 +40,8 @@ type held struct {
 	Created time.Time `json:"created,omitzero"`
 	Expires time.Time `json:"expires,omitzero"` // zero: not known
 	Sum     string    `json:"sum,omitempty"`    // digest of the secret part
-	// Adopted is when ID was concluded from being the only one that the user had, and not from its creation.
+	// Adopted is when a PAT that nobody had recorded was found in the store. Its ID was then concluded from being the only one that
+	// the user had, or is not known.
 	Adopted time.Time `json:"adopted,omitzero"`
 	// Remove is when a retired one may be removed.
 	Remove time.Time `json:"remove,omitzero"`
@@ -152,12 +153,20 @@ func (s *state) knows(id string) bool {
 	return s.Current != nil && s.Current.ID == id || slices.ContainsFunc(s.Retired, func(old held) bool { return old.ID == id })
 }
 
-// names reports whether an interrupted creation may have made c.
-func (i *intent) names(c Credential) bool {
+// mayHold reports whether the stored credential, while its id is not known, may be what that interrupted creation made: not when it
+// was in the store before.
+func (s *state) mayHold(i intent) bool {
+	return s.Current != nil && s.Current.ID == "" &&
+		(s.Current.Adopted.IsZero() || i.Until.Add(-lostFor).Before(s.Current.Adopted))
+}
+
+// names reports whether an interrupted creation may have made c. The date counts to the microsecond, or to the second where the
+// server keeps whole ones.
+func (i *intent) names(c Credential, whole bool) bool {
 	if i.Made != nil {
 		return c.ID == i.Made.ID
 	}
-	return c.Expires.Equal(i.Expires)
+	return c.Expires.Equal(i.Expires) || whole && c.Expires.Equal(i.Expires.Truncate(time.Second))
 }
 
 // checkID takes what may stand in a path of the API and in a log.

@@ -70,7 +70,16 @@ func FuzzParseState(f *testing.F) {
 		require.NoError(t, err)
 		assert.Equal(t, string(encoded), string(twice))
 		for _, i := range s.Lost {
-			assert.False(t, i.names(Credential{ID: "x", Expires: time.Time{}}), "no date names nothing")
+			assert.False(t, i.names(Credential{ID: "x", Expires: time.Time{}}, false), "no date names nothing")
 		}
 	})
+}
+
+func TestADateCountsToTheMicrosecondWhereTheServerKeepsIt(t *testing.T) {
+	second := time.Date(2026, 12, 21, 8, 0, 0, 0, time.UTC)
+	i := intent{Expires: second.Add(123456 * time.Microsecond)}
+	assert.True(t, i.names(Credential{Expires: i.Expires}, false))
+	assert.False(t, i.names(Credential{Expires: second}, false))
+	assert.True(t, i.names(Credential{Expires: second}, true), "a server of whole seconds")
+	assert.False(t, i.names(Credential{Expires: second.Add(time.Second)}, true))
 }

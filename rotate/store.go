@@ -21,8 +21,8 @@ type Store interface {
 	Save(ctx context.Context, r Record) (version string, err error)
 }
 
-// ErrConflict is what a Store's Save returns when somebody else saved since the Load. The Rotator stops, and the next run
-// starts from what is stored.
+// ErrConflict is what a Store's Save returns when somebody else saved since the Load, and what a Rotator's errors wrap then, and
+// where a Store does not have what it saved. The Rotator stops, and the next run starts from what is stored.
 var ErrConflict = errors.New("somebody else changed the stored credential")
 
 // Record is what a Store keeps. Printing it shows no secret. It cannot be changed.

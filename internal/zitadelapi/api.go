@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/basetransport"
@@ -36,7 +38,11 @@ type Client struct {
 	source postern.TokenSource
 	http   *http.Client
 	header http.Header
+	ahead  *atomic.Int64 // nanoseconds that the server's clock is ahead of this machine's, when that is more than tolerated
 }
+
+// tolerated is how far two clocks may lie apart to count as one.
+const tolerated = 5 * time.Minute
 
 // New checks cfg and does no I/O.
 func New(cfg Config) (*Client, error) {
@@ -58,7 +64,25 @@ func New(cfg Config) (*Client, error) {
 		*client = *cfg.HTTPClient
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{base: base, source: cfg.Source, http: client, header: cfg.Header.Clone()}, nil
+	return &Client{base: base, source: cfg.Source, http: client, header: cfg.Header.Clone(), ahead: new(atomic.Int64)}, nil
+}
+
+// Now returns the time by the server's clock, as the last answer's Date told it, where this machine's is more than five minutes off.
+func (c *Client) Now() time.Time { return time.Now().Add(c.Ahead()) }
+
+// Ahead returns how far the server's clock is ahead of this machine's; 0 stands for up to five minutes either way.
+func (c *Client) Ahead() time.Duration { return time.Duration(c.ahead.Load()) }
+
+func (c *Client) observe(header http.Header) {
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil || header.Get("Age") != "" { // a cache tells an old time
+		return
+	}
+	ahead := date.Sub(time.Now())
+	if ahead.Abs() <= tolerated {
+		ahead = 0
+	}
+	c.ahead.Store(int64(ahead))
 }
 
 // As returns a Client for the same server that calls as somebody else.
@@ -100,6 +124,7 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 		return unavailable(ctx, method, path, err)
 	}
 	defer resp.Body.Close()
+	c.observe(resp.Header)
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return unavailable(ctx, method, path, err)

@@ -163,3 +163,27 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := zitadelapi.New(zitadelapi.Config{Issuer: "https://acme.example/path/", Source: fixed("1")})
 	require.NoError(t, err)
 }
+
+func TestTheServersTimeCountsWhereTheClocksDiffer(t *testing.T) {
+	server := zitadeltest.Start(t)
+	c := client(t, server, server.AdminPAT())
+	for ahead, want := range map[time.Duration]time.Duration{
+		0: 0, 4 * time.Minute: 0, -4 * time.Minute: 0, time.Hour: time.Hour, -48 * time.Hour: -48 * time.Hour,
+	} {
+		server.SkewClock(ahead)
+		_, err := c.Me(t.Context())
+		require.NoError(t, err)
+		assert.InDelta(t, want.Seconds(), c.As(fixed("x")).Ahead().Seconds(), 30)
+	}
+	server.SkewClock(0)
+	_, err := c.Me(t.Context())
+	require.NoError(t, err)
+	server.Misbehave(zitadeltest.AuthEndpoint, 1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		w.Header().Set("Age", "3600")
+		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		next.ServeHTTP(w, r)
+	})
+	_, err = c.Me(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, c.Ahead(), "a cache's time is an old one")
+}
