@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,6 @@ import (
 	"github.com/postern-go/postern/internal/guard"
 	"github.com/postern-go/postern/internal/oauth"
 )
-
-var errQueueFull = fmt.Errorf("introspect: too many calls are waiting for the identity server: %w", postern.ErrUnavailable)
 
 // ownError is a failure on our side of the wire: a key that cannot be read or used.
 type ownError struct{ error }
@@ -79,7 +78,7 @@ func (v *verifier) answer(ctx context.Context, f *flight) (_ cache.Entry[verdict
 		return cache.Entry[verdict]{}, err
 	}
 	asked := time.Now()
-	said, err := v.breaker.Execute(func() (said, error) { return v.ask(ctx, f) })
+	said, err := v.breaker(f.known).Execute(func() (said, error) { return v.ask(ctx, f) })
 	if err != nil {
 		v.learn(f, err)
 		return cache.Entry[verdict]{}, err
@@ -100,12 +99,16 @@ type said struct {
 }
 
 // ask makes one call (RFC 7662 §2.1).
-func (v *verifier) ask(ctx context.Context, f *flight) (said, error) {
+func (v *verifier) ask(ctx context.Context, f *flight) (_ said, err error) {
+	defer v.recovered(&err)
 	endpoint, err := v.issuer.URL(ctx, oauth.Introspection)
 	if err != nil {
 		return said{}, err
 	}
 	v.calls.Add(1)
+	if f.renews != nil {
+		v.renewals.Add(1)
+	}
 	resp, err := v.client.call(ctx, func(credentials url.Values, authorize func(*http.Request)) (*oauth.Response, error) {
 		form := url.Values{"token": {f.token}}
 		for name, values := range credentials {
@@ -121,6 +124,19 @@ func (v *verifier) ask(ctx context.Context, f *flight) (said, error) {
 		return said{}, resp.Unusable(err)
 	}
 	return said{entry: entry, body: resp.Body}, nil
+}
+
+// recovered makes an error of a panic, in a deferred call: it is the user's code that panicked (a Source, Signer, RoundTripper,
+// Shared), and in a goroutine of ours, where nobody else could keep it from ending the program.
+func (v *verifier) recovered(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	*err = &ownError{fmt.Errorf("expected an answer, got a panic (%T) from the key's Source, the HTTPClient or Shared", p)}
+	if v.panicLog.allows() { // what was panicked with may hold a token; its type and the stack do not
+		v.cfg.Logger.Error("introspect: code in use for asking the identity server panicked", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	}
 }
 
 // learn counts a failure, and holds further calls back where the server's answer asks for it.
@@ -151,7 +167,16 @@ const (
 	openFor        = time.Second
 )
 
-func (v *verifier) newBreaker() *gobreaker.CircuitBreaker[said] {
+// breaker returns one of two: an attacker chooses the unknown tokens, and may have found one that makes the server fail, or one
+// whose answer is none. That must not keep it from being asked about tokens known to be good.
+func (v *verifier) breaker(known bool) *gobreaker.CircuitBreaker[said] {
+	if known {
+		return v.breakers[1]
+	}
+	return v.breakers[0]
+}
+
+func newBreaker(cfg Config, tokens string) *gobreaker.CircuitBreaker[said] {
 	return gobreaker.NewCircuitBreaker[said](gobreaker.Settings{
 		MaxRequests:  1,
 		Timeout:      openFor,
@@ -161,9 +186,9 @@ func (v *verifier) newBreaker() *gobreaker.CircuitBreaker[said] {
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed:
-				v.cfg.Logger.Warn("introspect: the identity server does not answer, calls are held back", "issuer", v.cfg.Issuer)
+				cfg.Logger.Warn("introspect: the identity server does not answer, calls are held back", "issuer", cfg.Issuer, "about", tokens)
 			case to == gobreaker.StateClosed:
-				v.cfg.Logger.Info("introspect: the identity server answers again", "issuer", v.cfg.Issuer)
+				cfg.Logger.Info("introspect: the identity server answers again", "issuer", cfg.Issuer, "about", tokens)
 			}
 		},
 	})
@@ -217,12 +242,15 @@ func (h *hold) set(pause time.Duration, err error, strangerSaid bool) {
 	h.until, h.err, h.strangerSaid = time.Now().Add(pause), err, strangerSaid
 }
 
-// accepted ends the hold: an active answer proves our credentials. An inactive one does not: ZITADEL may give it to a wrong
+// accepted ends the hold for refused credentials: an active answer proves them. An inactive one does not: ZITADEL may give it to a wrong
 // client about a wrong token.
 func (h *hold) accepted() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.until, h.pause = time.Time{}, 0
+	h.pause = 0
+	if refused(h.err) { // and not what the server asked for (Retry-After) while this answer was under way
+		h.until = time.Time{}
+	}
 }
 
 const (

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"github.com/postern-go/postern/internal/cache"
 	"github.com/postern-go/postern/internal/oauth"
 )
@@ -22,14 +24,16 @@ type Config struct {
 	// Audience, if not empty, is whom a token must be meant for: at least one of these client or project ids.
 	Audience []string
 
-	// TTL is how long an answer is used before the server is asked again: how late, at most, a revocation is noticed that no
-	// Evict method was called for. Up to a tenth less, at random, so that not all entries end at once. Default: 1 minute. At
+	// TTL is how long an answer is used, from its arrival, before the server is asked again: how late, at most, a revocation is
+	// noticed that no Evict method was called for and that came after the answer was sent. Up to a tenth less, at random, so that not all entries end at once. Default: 1 minute. At
 	// most 24 hours.
 	TTL time.Duration
 	// NegativeTTL is the same for a refusal. Default: 5 seconds. Never longer than TTL. Negative: refusals are not remembered.
 	NegativeTTL time.Duration
-	// MaxStale is how much longer an answer stands in while the server cannot be asked. Default: 0, it does not. At most 7
-	// days. A token that is revoked meanwhile stays good for TTL and MaxStale together.
+	// MaxStale is how much longer an answer stands in while the server cannot be asked, which includes that it has not answered
+	// within a fifth of Timeout, or by the deadline of the caller's context. The call then goes on, and what it brings takes
+	// effect at once. Default: 0, no answer stands in. At most 7 days. A token that is revoked while the server cannot be asked
+	// stays good for TTL and MaxStale together.
 	MaxStale time.Duration
 	// MaxEntries bounds the answers remembered. Default: 100,000, which take 1 to 2 KiB each. Less than 16 counts as 16. Twice
 	// the number of tokens in use is a good size: see the package internal/cache for why.
@@ -69,6 +73,8 @@ const (
 	queuePerCall = 32
 	// A token is known to have been good for knownFor times TTL after its answer ran out, or MaxStale.
 	knownFor = 10
+	// While an old answer can stand in, callers wait for a call that is younger than Timeout/patience only.
+	patience = 5
 )
 
 // New returns a Verifier. It asks nobody; a server that cannot be reached shows in Verify. The error reports every mistake in
@@ -104,7 +110,7 @@ func New(cfg Config) (*Verifier, error) {
 		cfg: cfg, issuer: issuer, client: client, rules: newRules(cfg, known),
 		cache: cache.New[verdict](cache.Config{MaxEntries: cfg.MaxEntries, MaxLife: cfg.TTL + known}),
 	}
-	v.breaker = v.newBreaker()
+	v.breakers = [2]*gobreaker.CircuitBreaker[said]{newBreaker(cfg, "unknown tokens"), newBreaker(cfg, "tokens known to be good")}
 	v.flights.init(cfg.MaxConcurrent, v.fly, v.cache.Peek)
 	v.watchShared()
 	return &Verifier{v}, nil

@@ -33,14 +33,16 @@
 // Config.MaxConcurrent calls are in flight, the others queue. A quarter of them is kept for tokens that were good when they
 // were last asked about, so that invented tokens cannot crowd these out. Beyond the queue callers get postern.ErrUnavailable at once.
 //
-// After five failures of the server in a row a breaker lets one call a second through until one succeeds. When the server refuses
+// After five failures of the server in a row a breaker lets one call a second through until one succeeds. It counts apart for
+// tokens known to be good, so that nobody can stop calls for these with tokens that make the server fail. When the server refuses
 // this API's own credentials, calls pause for a time that doubles from one second to a minute, and the log says so once a
 // minute.
 //
 // # When the server cannot be asked
 //
 // Then Verify returns postern.ErrUnavailable for every token whose answer ran out. With Config.MaxStale the old answer stands
-// in that much longer, never past exp, and Identity.Stale reports it. An answer that a token is not active is no outage: it
+// in that much longer, never past exp, and Identity.Stale reports it; nobody waits for it longer than a fifth of Config.Timeout or
+// its own deadline. An answer that a token is not active is no outage: it
 // takes effect at once. ZITADEL gives that answer for failures of its own, too, a database that is down for one; Stats and a
 // warning in the log tell when many good tokens turn inactive at once.
 package introspect

@@ -2,9 +2,18 @@ package introspect
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
+	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/cache"
+)
+
+var (
+	errQueueFull = fmt.Errorf("introspect: too many calls are waiting for the identity server: %w", postern.ErrUnavailable)
+	errLate      = fmt.Errorf("introspect: the identity server has not answered yet: %w", postern.ErrUnavailable)
+	errLost      = fmt.Errorf("introspect: code in use for the call, perhaps the Logger, panicked or ended its goroutine: %w", postern.ErrUnavailable)
 )
 
 // flight is one question to the server, for which any number of callers wait.
@@ -16,6 +25,7 @@ type flight struct {
 	renews *cache.Item[verdict] // the entry in use that this is to renew, or nil
 	blind  bool                 // what the second level has for the token could not be seen
 
+	began   time.Time
 	waiting int // callers, under flights.mu
 	done    chan struct{}
 	item    *cache.Item[verdict] // the outcome, from done on: either this
@@ -45,9 +55,10 @@ func (f *flights) init(limit int, fly func(*flight), landed func(cache.Key) *cac
 	f.byKey = make(map[cache.Key]*flight)
 }
 
-// join waits with the caller for the answer about the key. A flight that began before oldest is of no use to the caller; one
-// that has landed since the caller looked is.
-func (f *flights) join(ctx context.Context, wanted flight, oldest cache.Mark) (*flight, error) {
+// join waits with the caller for the answer about the key: not past ctx's end, nor, if patience is not 0, for a flight that has
+// taken longer than that, be it in the queue or in the air; then the error is errLate. A flight that began before oldest is of no
+// use to the caller; one that has landed since the caller looked is.
+func (f *flights) join(ctx context.Context, wanted flight, oldest cache.Mark, patience time.Duration) (*flight, error) {
 	f.mu.Lock()
 	joined := f.byKey[wanted.key]
 	if joined == nil || joined.mark < oldest {
@@ -63,14 +74,27 @@ func (f *flights) join(ctx context.Context, wanted flight, oldest cache.Mark) (*
 	}
 	joined.waiting++
 	f.mu.Unlock()
+	var late <-chan time.Time
+	if patience > 0 {
+		late = time.After(patience - time.Since(joined.began))
+	}
+	var err error
 	select {
 	case <-joined.done:
 		return joined, nil
+	case <-late:
+		err = errLate
 	case <-ctx.Done():
-		f.mu.Lock()
-		joined.waiting--
-		f.mu.Unlock()
-		return nil, ctx.Err()
+		err = ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	joined.waiting--
+	select {
+	case <-joined.done: // at the same moment: an answer counts
+		return joined, nil
+	default:
+		return nil, err
 	}
 }
 
@@ -84,7 +108,7 @@ func (f *flights) renew(wanted flight) bool {
 // begin starts or queues a flight, or returns nil when the queue is full. f.mu is held.
 func (f *flights) begin(wanted flight) *flight {
 	begun := &wanted
-	begun.done = make(chan struct{})
+	begun.done, begun.began = make(chan struct{}), time.Now()
 	switch {
 	case f.inFlight < f.limit && (begun.known || f.strangersInFlight < f.strangers):
 		f.take(begun)
@@ -100,40 +124,57 @@ func (f *flights) begin(wanted flight) *flight {
 	return begun
 }
 
-// work runs a flight, and then whatever is queued.
+// work runs a flight, and sees to it that it lands whatever becomes of it.
 func (f *flights) work(current *flight) {
-	for current != nil {
-		f.fly(current)
-		f.mu.Lock()
-		f.end(current)
-		f.inFlight--
-		if !current.known {
-			f.strangersInFlight--
-		}
-		current = f.next()
-		f.mu.Unlock()
+	defer f.land(current)
+	f.fly(current)
+}
+
+// land hands the outcome to the callers and the place to the next flight.
+func (f *flights) land(landed *flight) {
+	_ = recover() // in a goroutine of ours it would end the program
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if landed.item == nil && landed.err == nil {
+		landed.err = errLost
+	}
+	f.end(landed)
+	f.inFlight--
+	if !landed.known {
+		f.strangersInFlight--
+	}
+	if next := f.next(); next != nil {
+		go f.work(next)
 	}
 }
 
-// next takes the next flight from the queues. One that all its callers have left is dropped. f.mu is held.
+// next takes the next flight from the queues. One that all its callers have left is dropped, unless the token is known: who let an
+// old answer stand in did not wait, and what the server says of the token must take effect all the same. f.mu is held.
 func (f *flights) next() *flight {
 	for {
 		var next *flight
 		switch {
 		case len(f.known) > 0:
-			next, f.known = f.known[0], f.known[1:]
+			next = pop(&f.known)
 		case len(f.unknown) > 0 && f.strangersInFlight < f.strangers:
-			next, f.unknown = f.unknown[0], f.unknown[1:]
+			next = pop(&f.unknown)
 		default:
 			return nil
 		}
-		if next.waiting > 0 || next.renews != nil {
+		if next.waiting > 0 || next.known {
 			f.take(next)
 			return next
 		}
 		next.err = errQueueFull // nobody is there to read it
 		f.end(next)
 	}
+}
+
+// pop leaves nothing behind in the array, which lives on: a flight holds a token.
+func pop(queue *[]*flight) (first *flight) {
+	first, (*queue)[0] = (*queue)[0], nil
+	*queue = (*queue)[1:]
+	return first
 }
 
 func (f *flights) take(begun *flight) {

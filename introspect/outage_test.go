@@ -1,6 +1,7 @@
 package introspect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,6 +78,92 @@ func TestWithoutMaxStaleAnOutageIsUnavailable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// While the server stalls, nobody waits for long for the answer that stands in, and nobody past its own deadline.
+func TestWithMaxStaleAnAnswerStandsInForAServerThatDoesNotAnswerInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Minute)
+		s.say(stalled)
+		waits := func(ctx context.Context, want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			id, err := v.Verify(ctx, "token")
+			require.NoError(t, err)
+			require.True(t, id.Stale())
+			require.Equal(t, want, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		waits(ctx, time.Second)
+		waits(t.Context(), time.Second) // a fifth of Timeout after the call began
+		waits(t.Context(), 0)
+		require.Equal(t, 2, s.count(), "they share one call")
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := v.Verify(short, "another")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "for which nothing stands in")
+		time.Sleep(defaultTimeout)
+		gone, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		_, err = v.Verify(gone, "token")
+		require.ErrorIs(t, err, context.Canceled)
+		time.Sleep(defaultTimeout) // the call ends by its own timeout
+	})
+}
+
+func TestWhatASlowServerSaysTakesEffectAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Minute)
+		s.say(func(r *http.Request) (int, string) { time.Sleep(5 * time.Second); return inactive(r) })
+		id, err := v.Verify(t.Context(), "token")
+		require.NoError(t, err)
+		require.True(t, id.Stale())
+		time.Sleep(4 * time.Second)
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
+		require.Equal(t, 2, s.count())
+	})
+}
+
+// Otherwise who sends a revoked token with short deadlines would be let in for as long as the queue does not empty.
+func TestAKnownTokenIsAskedAboutAlthoughItsCallersLeftTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale, c.MaxConcurrent = time.Hour, 1 })
+		require.NoError(t, verifyErr(v, "revoked"))
+		time.Sleep(time.Minute)
+		s.say(func(r *http.Request) (int, string) { time.Sleep(5 * time.Second); return inactive(r) })
+		go func() { _ = verifyErr(v, "slow") }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := v.Verify(ctx, "revoked")
+		require.NoError(t, err)
+		require.Equal(t, 1, v.Stats().Queue)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 2, s.asked("revoked"))
+		require.ErrorIs(t, verifyErr(v, "revoked"), postern.ErrInvalidToken)
+	})
+}
+
+func TestAnAnswerEvictedWhileACallerWaitsDoesNotStandIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Minute)
+		s.say(stalled)
+		time.AfterFunc(time.Second, v.EvictAll)
+		began := time.Now()
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+		require.Equal(t, defaultTimeout, time.Since(began), "it has to be waited for")
+	})
 }
 
 func TestMaxStaleNeverReachesPastExp(t *testing.T) {
@@ -201,6 +288,45 @@ func TestAnswersAboutOneTokenDoNotOpenTheBreaker(t *testing.T) {
 	}
 }
 
+// A token that makes the server fail, or whose answer is none, must not keep those who are known to be good from being asked about.
+func TestFailuresAboutUnknownTokensDoNotHoldBackKnownOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		require.NoError(t, verifyErr(v, "known"))
+		time.Sleep(time.Minute)
+		s.say(func(r *http.Request) (int, string) {
+			if r.PostForm.Get("token") == "known" {
+				return active(r)
+			}
+			return 200, `{"active":true,"ACTIVE":true}`
+		})
+		for range 20 {
+			require.ErrorIs(t, verifyErr(v, "poison"), postern.ErrUnavailable)
+		}
+		require.Equal(t, failuresToOpen, s.asked("poison"))
+		require.Equal(t, "open", v.Stats().Breaker)
+		require.NoError(t, verifyErr(v, "known"))
+	})
+}
+
+func TestTheBreakerForKnownTokensOpensToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		for i := range 20 {
+			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		s.say(status(500, ""))
+		for i := range 20 {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
+		}
+		require.Equal(t, 20+failuresToOpen, s.count())
+		require.Equal(t, "open", v.Stats().Breaker)
+	})
+}
+
 func TestOurCredentialsRefused(t *testing.T) {
 	refusals := map[string]func(*http.Request) (int, string){
 		"400 unauthorized_client": status(400, `{"error":"unauthorized_client"}`),
@@ -293,6 +419,24 @@ func TestRetryAfterIsHonouredRFC9110Section1023(t *testing.T) {
 		require.Equal(t, 1, s.count())
 		time.Sleep(time.Nanosecond)
 		require.NoError(t, verifyErr(v, "token a"))
+	})
+}
+
+// Nor does an answer that was under way when the server asked for a pause.
+func TestAnActiveAnswerDoesNotEndAPauseThatTheServerAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: func(r *http.Request) (int, string) { time.Sleep(time.Second); return active(r) }}
+		v := newVerifier(t, s)
+		go func() { _ = verifyErr(v, "slow") }()
+		synctest.Wait()
+		s.say(status(429, "")) // with Retry-After: 7
+		require.ErrorIs(t, verifyErr(v, "token a"), postern.ErrUnavailable)
+		s.say(active)
+		time.Sleep(2 * time.Second)
+		require.ErrorIs(t, verifyErr(v, "token b"), postern.ErrUnavailable)
+		require.Zero(t, s.asked("token b"))
+		time.Sleep(5 * time.Second)
+		require.NoError(t, verifyErr(v, "token b"))
 	})
 }
 

@@ -42,10 +42,12 @@ func (v *verifier) loadShared(ctx context.Context, f *flight) (cache.Entry[verdi
 	if v.cfg.Shared == nil {
 		return cache.Entry[verdict]{}, false
 	}
+	defer v.recovered(new(error)) // it costs a question, no more
 	key, err := v.sharedKey(ctx, f.token)
 	if err != nil {
 		return cache.Entry[verdict]{}, false
 	}
+	f.blind = true // until seen
 	answer, ok, err := v.cfg.Shared.Load(ctx, key)
 	f.blind = err != nil
 	if err != nil || !ok {
@@ -68,6 +70,7 @@ func (v *verifier) storeShared(ctx context.Context, f *flight, asked time.Time, 
 	if v.cfg.Shared == nil {
 		return
 	}
+	defer v.recovered(new(error)) // what the server said stands
 	key, err := v.sharedKey(ctx, f.token)
 	if err != nil {
 		return

@@ -18,7 +18,8 @@ type Stats struct {
 	TurnedInactive, InactiveBursts uint64
 	// InFlight is the number of calls now, and Queue the number of those waiting to be made.
 	InFlight, Queue int
-	// Breaker is "closed" while the server is asked, "open" while it is not, and "half-open" when one call tries it.
+	// Breaker is "closed" while the server is asked, "open" while it is not, and "half-open" when the next call tries it. There is
+	// one for tokens known to be good and one for all others, and this is the worse of the two.
 	Breaker string
 	// Entries is the number of answers remembered, including those that ran out and were not replaced yet.
 	Entries int
@@ -35,7 +36,7 @@ func (v *Verifier) Stats() Stats {
 		Hits: counts.Hits, Negative: counts.Refusals, Misses: s.misses.Load(), Stale: s.stale.Load(),
 		Calls: s.calls.Load(), Renewals: s.renewals.Load(), Failures: s.failures.Load(), TurnedAway: s.turnedAway.Load(),
 		TurnedInactive: s.turnedInactive.Load(), InactiveBursts: s.inactiveBursts.Load(),
-		InFlight: inFlight, Queue: queue, Breaker: s.breaker.State().String(),
+		InFlight: inFlight, Queue: queue, Breaker: max(s.breakers[0].State(), s.breakers[1].State()).String(),
 		Entries: counts.Entries, Replaced: counts.Replaced, Evictions: counts.Evictions,
 	}
 }

@@ -23,20 +23,20 @@ var (
 )
 
 type verifier struct {
-	cfg     Config
-	issuer  *oauth.Issuer
-	client  client
-	rules   rules
-	cache   *cache.Cache[verdict]
-	flights flights
-	breaker *gobreaker.CircuitBreaker[said]
-	hold    hold
-	bursts  bursts
-	also    also
+	cfg      Config
+	issuer   *oauth.Issuer
+	client   client
+	rules    rules
+	cache    *cache.Cache[verdict]
+	flights  flights
+	breakers [2]*gobreaker.CircuitBreaker[said]
+	hold     hold
+	bursts   bursts
+	also     also
 
 	sharedAll coalesced // evictions of everything by the fleet
 
-	refusalLog, burstLog                       oncePerMinute
+	refusalLog, burstLog, panicLog             oncePerMinute
 	misses, stale, calls, failures, turnedAway atomic.Uint64
 	renewals, turnedInactive, inactiveBursts   atomic.Uint64
 }
@@ -84,15 +84,18 @@ func (v *verifier) verify(ctx context.Context, token string, key cache.Key, old 
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("introspect: %w", err)
 	}
-	landed, err := v.flights.join(ctx, wanted, 0)
+	landed, err := v.await(ctx, wanted, old, 0)
 	if err == nil && landed.err == nil && landed.mark < wanted.mark && v.cache.Void(landed.item) {
 		// Evicted after that flight began, and perhaps before this call did: ask again.
-		landed, err = v.flights.join(ctx, wanted, wanted.mark)
+		landed, err = v.await(ctx, wanted, old, wanted.mark)
 	}
 	switch {
 	case errors.Is(err, errQueueFull):
 		v.turnedAway.Add(1)
-	case err != nil:
+	case errors.Is(err, errLate):
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("introspect: %w", err)
+	case err != nil: // the caller is gone
 		return nil, fmt.Errorf("introspect: %w", err)
 	case landed.err == nil:
 		return landed.item.Value.id, landed.item.Value.err
@@ -106,11 +109,21 @@ func (v *verifier) verify(ctx context.Context, token string, key cache.Key, old 
 	return nil, err
 }
 
+// await waits for the answer about a token, and less long while an old one can stand in.
+func (v *verifier) await(ctx context.Context, wanted flight, old *cache.Item[verdict], oldest cache.Mark) (*flight, error) {
+	if old != nil && v.cache.Usable(old) {
+		landed, err := v.flights.join(ctx, wanted, oldest, v.cfg.Timeout/patience)
+		if !errors.Is(err, errLate) || v.cache.Usable(old) {
+			return landed, err
+		}
+	}
+	return v.flights.join(ctx, wanted, oldest, 0)
+}
+
 func (v *verifier) renew(wanted flight, old *cache.Item[verdict]) {
 	if old.Bad() {
 		return
 	}
-	v.renewals.Add(1)
 	wanted.renews = old
 	if !v.flights.renew(wanted) {
 		v.turnedAway.Add(1)
