@@ -113,7 +113,10 @@ func TestReuseStress(t *testing.T) {
 	}
 	callers.Wait()
 	assert.Zero(t, together.Load(), "calls of the source beside another")
-	assert.NotZero(t, outcomes["token"])
+	// A busy machine may bring none while the thousand run; after them there must be one, and go test's own timeout says if not.
+	for _, err := reuse.Token(); err != nil; _, err = reuse.Token() {
+		<-time.After(time.Millisecond)
+	}
 	t.Logf("%v in %s, %d calls of the source", outcomes, *stress, src.calls.Load())
 	t.Logf("after their deadline, callers returned by %s", spread(late))
 	t.Logf("goroutines that only waited for theirs by  %s", spread(control))
