@@ -3,6 +3,7 @@ package rediscache
 import (
 	"crypto/rand"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,61 @@ func TestReplayedAnswersDoNotOutliveAnEviction(t *testing.T) {
 	}
 }
 
+func TestAJournalWhosePlacesSomebodyChoseBringsNothingBack(t *testing.T) {
+	server := redisserver.ForTest(t)
+	attacker := redis(t, server)
+	place := position{uint64(time.Now().Add(time.Hour).UnixMilli()), 0}
+	ahead := func() { require.NoError(t, attacker("XADD", "postern:journal", place.String(), "m", "x").Error()) }
+
+	a := newReplica(t, testConfig(server))
+	ahead()
+	until(t, func() bool { applied, _ := a.journal.state(); return applied == place })
+	a.put(t, testKey, testAnswer("pat-1", "user-1")) // as of a place that is yet to come
+	a.Close()
+	require.NoError(t, attacker("DEL", "postern:journal").Error())
+
+	b, c := newReplica(t, testConfig(server)), newReplica(t, testConfig(server))
+	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
+	b.Publish(e)
+	until(t, b.settled)
+	until(t, c.heard(e))
+	ahead()
+	for _, r := range []*replica{b, c} {
+		until(t, func() bool { applied, _ := r.journal.state(); return applied == place })
+		assert.False(t, r.has(t, testKey))
+	}
+}
+
+func TestWhoUsesUpThePlacesOfTheJournalDoesNotStopEvictions(t *testing.T) {
+	for name, then := range map[string][]string{"left so": {"PING"}, "and emptied": {"XTRIM", "postern:journal", "MAXLEN", "0"}} {
+		t.Run(name, func(t *testing.T) {
+			server := redisserver.ForTest(t)
+			attacker := redis(t, server)
+			a, b := newReplica(t, testConfig(server)), newReplica(t, testConfig(server))
+			last := position{math.MaxUint64, math.MaxUint64}
+			require.NoError(t, attacker("XADD", "postern:journal", last.String(), "m", "x").Error())
+			for _, r := range []*replica{a, b} {
+				until(t, func() bool { applied, _ := r.journal.state(); return applied == last })
+			}
+			require.NoError(t, attacker(then...).Error())
+			e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
+			a.Publish(e)
+			until(t, b.heard(e))
+			until(t, a.settled)
+			late := newReplica(t, testConfig(server))
+			for _, r := range []*replica{a, b, late} {
+				until(t, func() bool { // the fleet goes on
+					answer := testAnswer("pat-1", "user-1")
+					answer.Asked = answer.Asked.Add(clockMargin) // what was asked for until then is out of use
+					_ = r.Store(t.Context(), testKey, answer)
+					_, ok, _ := late.Load(t.Context(), testKey)
+					return ok
+				})
+			}
+		})
+	}
+}
+
 func TestReplayedAnswersDoNotOutliveTheirSealedExpiry(t *testing.T) {
 	server := redisserver.ForTest(t)
 	attacker := redis(t, server)
@@ -211,7 +267,7 @@ func TestForgedAndReplayedMessagesEvictNothing(t *testing.T) {
 	assert.EqualValues(t, 5, b.Stats().Forged)
 }
 
-func TestMessagesOlderThanADayEvictNothingFromTheFirstLevel(t *testing.T) {
+func TestMessagesTooOldEvictNothingFromTheFirstLevel(t *testing.T) {
 	server := redisserver.ForTest(t)
 	r := newReplica(t, testConfig(server))
 	add := func(age time.Duration, subject string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -168,11 +169,18 @@ func (c *cache) beginJournal(client rueidis.Client) error {
 		return err
 	}
 	read, _ := c.journal.state()
+	if read.ms == math.MaxUint64 { // somebody has used up the positions
+		c.journal.forget()
+		read = position{}
+	}
 	for _, at := range []string{"*", position{read.ms + 1, 0}.String()} {
 		ctx, cancel := context.WithTimeout(c.ctx, patience)
 		got, err := client.Do(ctx, client.B().Xadd().Key(c.journalKey()).Maxlen().Almost().Threshold(fmt.Sprint(journalLength)).
 			Id(at).FieldValue().FieldValue(field, rueidis.BinaryString(mark)).Build()).ToString()
 		cancel()
+		if refusedWith(err, usedUp) {
+			err = errors.Join(err, c.dropJournal(client))
+		}
 		if err != nil {
 			return fmt.Errorf("beginning the journal of evictions: %w", err)
 		}
@@ -260,10 +268,10 @@ func (c *cache) send(m message) error {
 	defer cancel()
 	err = client.Do(ctx, client.B().Xadd().Key(c.journalKey()).Nomkstream().Maxlen().Almost().Threshold(fmt.Sprint(journalLength)).
 		Id("*").FieldValue().FieldValue(field, rueidis.BinaryString(sealed)).Build()).Error()
-	if refusal, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(refusal.Error(), "OOM") {
-		// A full Redis takes no eviction but still gives out what the eviction ends. It does let go of the journal, and without
-		// that no replica uses what was stored before.
-		if err := client.Do(ctx, client.B().Del().Key(c.journalKey()).Build()).Error(); err != nil {
+	if refusedWith(err, "OOM") || refusedWith(err, usedUp) {
+		// Redis is full, or somebody has used the last id there is. It takes no eviction but still gives out what the eviction
+		// ends. It does let go of the journal, and without that no replica uses what was stored before.
+		if err := c.dropJournal(client); err != nil {
 			return err
 		}
 		err = rueidis.Nil
@@ -273,6 +281,20 @@ func (c *cache) send(m message) error {
 		return errLost
 	}
 	return err
+}
+
+// usedUp is how Redis says that the journal has had the last id there is.
+const usedUp = "The stream has exhausted the last possible ID"
+
+func refusedWith(err error, words string) bool {
+	refusal, ok := rueidis.IsRedisErr(err)
+	return ok && strings.HasPrefix(strings.TrimPrefix(refusal.Error(), "ERR "), words)
+}
+
+func (c *cache) dropJournal(client rueidis.Client) error {
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	return client.Do(ctx, client.B().Del().Key(c.journalKey()).Build()).Error()
 }
 
 // loseJournal has the journal read anew.

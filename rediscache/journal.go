@@ -17,13 +17,14 @@ const (
 	maxConcerns = 4 * journalLength
 	// maxLearned bounds how far back a process knows how much of the journal it had read.
 	maxLearned = 1024
-	// replayWindow is how old a message may be to evict from the first level, which keeps nothing that long unasked.
-	replayWindow = 24 * time.Hour
+	// replayWindow is how old a message may be to evict from the first level, which keeps nothing that long: TTL and MaxStale
+	// of introspect.Config are at most a day and a week.
+	replayWindow = 8 * 24 * time.Hour
 	// clockMargin is by how much clocks of replicas may differ, where they matter at all.
 	clockMargin = 10 * time.Second
 )
 
-// entry is a message at its place in the journal. A nil message is one that was not sealed by this fleet.
+// entry is a message at its place in the journal. A nil message is one that was not sealed with a secret of this process.
 type entry struct {
 	at      position
 	message *message
@@ -36,6 +37,10 @@ func (e entry) restarts() bool { return e.message != nil && e.message.restart }
 // An answer carries the position up to which its asker had read the journal before it asked. It may be used when that is not
 // before any eviction that concerns it. For that to be known the answer must not be older than the first entry that was read
 // (floor) and not newer than the last (applied).
+//
+// Who writes Redis chooses the positions, though: it may give an eviction one that comes before an answer's. So an answer that
+// was asked for before the eviction was sent, by the clocks that are sealed in both, is not used either. Clocks alone never
+// make an answer usable.
 type journal struct {
 	self    id
 	started time.Time
@@ -44,7 +49,7 @@ type journal struct {
 	ready          bool
 	floor, applied position
 	learned        []learned            // what was read when, in order
-	dead           map[concern]position // the last eviction of each
+	dead           map[concern]ending   // the last eviction of each
 	pending        map[concern]int      // evictions of this process that are not in the journal yet, counted
 	deleted        map[string]time.Time // names of answers that the server took back
 	deletedAll     time.Time            // as if every name had been deleted then
@@ -57,6 +62,14 @@ type learned struct {
 	when time.Time
 	at   position
 }
+
+// ending is an eviction: its place, and when it was sent.
+type ending struct {
+	at   position
+	sent time.Time
+}
+
+func (e ending) ends(a answer) bool { return a.at.before(e.at) || a.Asked.Before(e.sent) }
 
 // news is what reading brought for others to act on.
 type news struct {
@@ -93,7 +106,7 @@ func sessionOf(tokenID string) string {
 func newJournal(self id) *journal {
 	return &journal{
 		self: self, started: time.Now(),
-		dead: map[concern]position{}, pending: map[concern]int{}, deleted: map[string]time.Time{}, seen: map[id]struct{}{},
+		dead: map[concern]ending{}, pending: map[concern]int{}, deleted: map[string]time.Time{}, seen: map[id]struct{}{},
 	}
 }
 
@@ -109,6 +122,16 @@ func (j *journal) lose() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ready = false
+}
+
+// forget has positions begin anew, as in a process that starts. What was asked for until now is out of use.
+func (j *journal) forget() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ready = false
+	j.floor, j.applied, j.learned = position{}, position{}, nil
+	clear(j.dead)
+	j.deletedAll = time.Now()
 }
 
 // begin takes the whole journal, read from its first entry. It returns false when that is empty, or lacks what was read of it
@@ -177,7 +200,8 @@ func (j *journal) read(entries []entry, first bool) (n news) {
 		}
 		j.applied = e.at
 		m := e.message
-		if m == nil {
+		if m == nil { // perhaps an eviction, sealed with a secret that this process was not given: whose is not known
+			j.floor = e.at
 			continue
 		}
 		if e.restarts() {
@@ -196,7 +220,15 @@ func (j *journal) read(entries []entry, first bool) (n news) {
 			continue
 		}
 		j.seen[m.id] = struct{}{}
-		j.dead[concernOf(m.Eviction)] = e.at
+		c := concernOf(m.Eviction)
+		sent := m.sent
+		if sent.After(now) { // a clock that is ahead of ours puts nothing out of use that is asked for later
+			sent = now.Truncate(time.Millisecond)
+		}
+		if before := j.dead[c].sent; sent.Before(before) {
+			sent = before
+		}
+		j.dead[c] = ending{e.at, sent}
 		switch {
 		case m.sender == j.self: // its first level heard of it when it was published
 		case now.Sub(m.sent) > replayWindow || first && m.sent.Before(j.started.Add(-clockMargin)):
@@ -242,7 +274,7 @@ func (j *journal) usable(name, issuer string, a answer) bool {
 	}
 	for _, of := range []string{issuer, ""} {
 		for _, c := range []concern{{kindTokenID, of, sessionOf(a.TokenID)}, {kindSubject, of, a.Subject}, {kindAll, of, ""}} {
-			if j.pending[c] > 0 || a.at.before(j.dead[c]) {
+			if j.pending[c] > 0 || j.dead[c].ends(a) {
 				return false
 			}
 		}

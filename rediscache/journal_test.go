@@ -110,6 +110,21 @@ func TestAJournalThatGoesOnWithoutWhatWasReadHasToBeBegunAnew(t *testing.T) {
 	assert.False(t, late.usable("name", "issuer", answerAt(10)))
 }
 
+func TestNothingFromBeforeItWasForgottenIsUsable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := journalOf(ofUser(90, "user"))
+		before := answerAt(90)
+		j.forget()
+		_, ok := j.begin([]entry{restart(5)}, time.Now()) // positions that were used before come again
+		require.True(t, ok)
+		_, ok = j.extend(at(5), []entry{{at: at(5)}, {at: at(90)}}, time.Now())
+		require.True(t, ok)
+		assert.False(t, j.usable("name", "issuer", before))
+		time.Sleep(clockMargin)
+		assert.True(t, j.usable("name", "issuer", answerAt(90)))
+	})
+}
+
 func TestWhoMissedEntriesEvictsEverything(t *testing.T) {
 	j := journalOf(ofUser(10, "x"))
 	j.lose()
@@ -138,6 +153,34 @@ func TestALateJoinerTellsItsFirstLevelOnlyWhatCameAfterIt(t *testing.T) {
 		old.Subject = "long before"
 		assert.False(t, j.usable("name", "issuer", old), "but none of it is used")
 	})
+}
+
+func TestAMessageThatCannotBeReadEndsWhatIsOlder(t *testing.T) {
+	j := journalOf(ofUser(10, "x"), entry{at: at(20)})
+	assert.False(t, j.usable("name", "issuer", answerAt(19)))
+	assert.True(t, j.usable("name", "issuer", answerAt(20)))
+}
+
+func TestAnAnswerAskedForBeforeAnEvictionIsNotUsedWhereverTheEvictionStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := answerAt(30)
+		time.Sleep(time.Second)
+		j := journalOf(ofUser(20, "user"), entry{at: at(30)}) // places are chosen by who writes Redis
+		assert.False(t, j.usable("name", "issuer", before))
+		assert.True(t, j.usable("name", "issuer", answerAt(30)))
+
+		replayed := ofUser(40, "user")
+		replayed.message.sent = time.Now().Add(-time.Hour)
+		j.extend(at(30), []entry{{at: at(30)}, replayed}, time.Now())
+		before.at = at(40)
+		assert.False(t, j.usable("name", "issuer", before), "an older message makes nothing usable again")
+	})
+}
+
+func TestASenderWhoseClockIsAheadPutsNothingOutOfUseThatIsAskedForLater(t *testing.T) {
+	fast := ofUser(10, "user")
+	fast.message.sent = time.Now().Add(time.Hour)
+	assert.True(t, journalOf(fast).usable("name", "issuer", answerAt(10)))
 }
 
 func TestEachMessageCountsOnce(t *testing.T) {

@@ -142,7 +142,8 @@ type Stats struct {
 	Hits, Misses uint64
 	// Evicted are the answers that were there and were not used, because they are or may be older than an eviction.
 	Evicted uint64
-	// Forged are the answers and messages that this fleet did not seal, or that were changed.
+	// Forged are the answers and messages that were not sealed with one of Secrets, or that were changed. A message that is read
+	// again counts again.
 	Forged uint64
 	// Failures are the calls that Redis refused or did not answer in time, and Skipped those that were not made because of that.
 	Failures, Skipped uint64

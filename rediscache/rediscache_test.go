@@ -96,6 +96,25 @@ func TestBothSecretsAreValidDuringRotation(t *testing.T) {
 	assert.Empty(t, before.evictions(), "a replica that was not given the new secret does not understand the new one's messages")
 }
 
+func TestAnEvictionSealedWithTheOldSecretHoldsForWhoHasOnlyTheNewOne(t *testing.T) {
+	server := redisserver.ForTest(t)
+	with := func(secrets ...[]byte) *replica {
+		cfg := testConfig(server)
+		cfg.Secrets = secrets
+		return newReplica(t, cfg)
+	}
+	before, after := with(testSecret, otherSecret), with(otherSecret, testSecret)
+	after.put(t, testKey, testAnswer("pat-1", "user-1"))
+	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
+	before.Publish(e)
+	until(t, before.settled)
+	until(t, after.heard(e))
+	last := with(otherSecret)
+	assert.False(t, last.has(t, testKey))
+	last.put(t, testKey, testAnswer("pat-2", "user-1"))
+	assert.True(t, last.has(t, testKey), "what is asked after it is shared as before")
+}
+
 func TestEvictionReachesEveryReplicaAndEveryAnswerStoredBefore(t *testing.T) {
 	const issuer = "https://issuer.example"
 	for name, test := range map[string]struct {
