@@ -37,7 +37,7 @@ type RevocationConfig struct {
 // RevocationHandler receives ZITADEL's events and evicts the tokens that they end. It serves POST only and answers
 //
 //	200  the event was taken, or concerns no token
-//	400  it is signed but is no event, so nothing was evicted
+//	400  it is signed but is no event, so nothing was evicted; or its body broke off, or took more than 5 seconds
 //	401  it is not signed with one of the keys, or more than 5 minutes ago or ahead
 //	405  the method is not POST
 //	413  it is longer than 1 MiB
@@ -107,6 +107,7 @@ func (h *RevocationHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 const (
 	maxEventBody  = 1 << 20
+	bodyTime      = 5 * time.Second
 	minSigningKey = 16
 )
 
@@ -135,6 +136,8 @@ func (s *revocation) serve(w http.ResponseWriter, r *http.Request) int {
 	if err != nil || !sig.recent(s.now()) {
 		return http.StatusUnauthorized
 	}
+	// Who cannot sign can still send slowly. A server without deadlines for reading leaves the body without one.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	if r.ContentLength > maxEventBody {
 		return http.StatusRequestEntityTooLarge
 	}

@@ -301,6 +301,28 @@ func TestBodyThatBreaksOffEvictsNothing(t *testing.T) {
 	assert.Empty(t, told.all())
 }
 
+// deadlines is a response whose connection takes deadlines.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+func (d *deadlines) SetReadDeadline(until time.Time) error { d.until = until; return nil }
+
+func TestBodyHasFiveSecondsToArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, told := newTestHandler(t, testSigningKey)
+		body := `{"event_type":"user.locked","aggregateID":"7"}`
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("ZITADEL-Signature", sign(testSigningKey, time.Now(), body))
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(w, r)
+		assert.Equal(t, http.StatusOK, w.Code)
+		assert.Equal(t, time.Now().Add(5*time.Second), w.until)
+		assert.Len(t, told.all(), 1)
+	})
+}
+
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
