@@ -16,7 +16,7 @@ func (st *state) addOrg(by, name string) (*org, error) {
 	if slices.ContainsFunc(st.orgs, func(o *org) bool { return o.name == name }) {
 		return nil, alreadyExists("V3-DKcYh", "Errors.Org.AlreadyExists")
 	}
-	o := &org{name: name, domain: domainOf(name), active: true}
+	o := &org{name: name, domain: domainOf(name), active: true, membersGone: map[string]details{}}
 	o.aggregate = newAggregate("org", "v1", "")
 	o.owner = o.id
 	st.push(&o.aggregate, by, "org.added", object{"name": name})
@@ -232,7 +232,7 @@ func (st *state) addProject(by string, o *org, settings projectSettings) (*proje
 	if settings.labeling == "" {
 		settings.labeling = privateLabelings[0]
 	}
-	p := &project{projectSettings: settings, org: o, active: true}
+	p := &project{projectSettings: settings, org: o, active: true, rolesGone: map[string]details{}}
 	p.aggregate = newAggregate("project", "v1", o.id)
 	p.change(st, by, "project.added", object{"name": settings.name})
 	st.projects = append(st.projects, p)

@@ -21,7 +21,7 @@ var credentialV2Routes = []route{
 func (c *call) createPATV2() (any, error) {
 	m := c.message("AddPersonalAccessTokenRequest")
 	m.required("expirationDate")
-	expiry, err := c.expiry(m, "DOMAIN-dv3t5")
+	expiry, err := c.expiry(m)
 	if err != nil {
 		return nil, err
 	}

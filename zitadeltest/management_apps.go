@@ -175,7 +175,7 @@ func (c *call) createAppKey() (any, error) {
 	if !a.keyAuth {
 		return nil, failedPrecondition("COMMAND-Dff54", "Errors.Project.App.AuthMethodNoPrivateKeyJWT")
 	}
-	expiry, err := c.expiry(m, "AUTHN-dv3t5")
+	expiry, err := c.expiry(m)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ var credentialRoutes = []route{
 
 func (c *call) createPAT() (any, error) {
 	m := c.message("AddPersonalAccessTokenRequest")
-	expiry, err := c.expiry(m, "DOMAIN-dv3t5")
+	expiry, err := c.expiry(m)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (c *call) createPAT() (any, error) {
 }
 
 // expiry reads expirationDate: none means never, and the past is refused.
-func (c *call) expiry(m *message, id string) (time.Time, error) {
+func (c *call) expiry(m *message) (time.Time, error) {
 	t := m.time("expirationDate")
 	switch {
 	case m.err != nil:
@@ -43,7 +43,7 @@ func (c *call) expiry(m *message, id string) (time.Time, error) {
 	case t.IsZero():
 		return noExpiry, nil
 	case t.Before(c.clock()):
-		return t, invalidArgument(id, "Errors.AuthNKey.ExpireBeforeNow")
+		return t, invalidArgument("DOMAIN-dv3t5", "Errors.AuthNKey.ExpireBeforeNow")
 	}
 	return t, nil
 }
@@ -115,7 +115,7 @@ func (c *call) keyRequest(m *message) (public crypto.PublicKey, expiry time.Time
 			return nil, expiry, invalidArgument("COMMAND-5F3h1", "Errors.User.Machine.Key.Invalid")
 		}
 	}
-	expiry, err = c.expiry(m, "DOMAIN-dv3t5")
+	expiry, err = c.expiry(m)
 	return public, expiry, err
 }
 

@@ -3,6 +3,7 @@ package zitadeltest
 import (
 	"slices"
 	"strconv"
+	"time"
 )
 
 var orgRoutes = []route{
@@ -118,12 +119,12 @@ func (c *call) changeMember() (any, error) {
 	if checkOrgRoles(roles) != nil {
 		return nil, invalidArgument("IAM-m9fG8", "Errors.Org.MemberInvalid")
 	}
-	who, err := c.member()
-	if err != nil {
-		return nil, err
+	who := c.member()
+	if who == nil {
+		return nil, notFound("Org-D8JxR", "Errors.NotFound")
 	}
-	if slices.Equal(who.roles, roles) {
-		return nil, failedPrecondition("Org-LiaZi", "Errors.Org.Member.RolesNotChanged")
+	if slices.Equal(who.roles, roles) { // is no mistake
+		return object{"details": who.details.change()}, nil
 	}
 	who.roles = roles
 	d := c.push(&c.org.aggregate, c.user.id, "org.member.changed", object{"userId": who.user.id, "roles": roles})
@@ -131,22 +132,21 @@ func (c *call) changeMember() (any, error) {
 	return object{"details": d.change()}, nil
 }
 
+// deleteMember finds no mistake in removing who is no member, and tells again when it was removed.
 func (c *call) deleteMember() (any, error) {
-	who, err := c.member()
-	if err != nil {
-		return nil, err
+	id := c.r.PathValue("user")
+	if who := c.member(); who != nil {
+		c.org.members = remove(c.org.members, who)
+		c.org.membersGone[id] = c.push(&c.org.aggregate, c.user.id, "org.member.removed", object{"userId": id})
 	}
-	c.org.members = remove(c.org.members, who)
-	return object{"details": c.push(&c.org.aggregate, c.user.id, "org.member.removed", object{"userId": who.user.id}).change()}, nil
+	if gone, ok := c.org.membersGone[id]; ok {
+		return object{"details": gone.change()}, nil
+	}
+	return object{"details": details{owner: c.org.id}.change()}, nil
 }
 
-func (c *call) member() (*member, error) {
-	id := c.r.PathValue("user")
-	who := find(c.org.members, func(m *member) bool { return m.user.id == id })
-	if who == nil {
-		return nil, notFound("Org-D8JxR", "Errors.NotFound")
-	}
-	return who, nil
+func (c *call) member() *member {
+	return find(c.org.members, func(m *member) bool { return m.user.id == c.r.PathValue("user") })
 }
 
 func (c *call) searchMembers() (any, error) {
@@ -170,11 +170,22 @@ func (d details) full() object {
 }
 
 // made is what creating something answers.
-func (d details) made() object {
-	return object{"sequence": strconv.FormatUint(d.seq, 10), "creationDate": timestamp(d.created), "resourceOwner": d.owner}
-}
+func (d details) made() object { return d.told("creationDate", d.created) }
 
 // change is what changing something answers.
-func (d details) change() object {
-	return object{"sequence": strconv.FormatUint(d.seq, 10), "changeDate": timestamp(d.changed), "resourceOwner": d.owner}
+func (d details) change() object { return d.told("changeDate", d.changed) }
+
+// told leaves out what is empty, as protobuf's JSON does: where nothing was there to change, all but the owner.
+func (d details) told(name string, when time.Time) object {
+	o := object{}
+	if d.seq > 0 {
+		o["sequence"] = strconv.FormatUint(d.seq, 10)
+	}
+	if !when.IsZero() {
+		o[name] = timestamp(when)
+	}
+	if d.owner != "" {
+		o["resourceOwner"] = d.owner
+	}
+	return o
 }

@@ -100,8 +100,8 @@ func (c *call) changeProject() (any, error) {
 	if p == nil {
 		return nil, notFound("COMMAND-3M9sd", "Errors.Project.NotFound")
 	}
-	if p.projectSettings == settings {
-		return nil, failedPrecondition("COMMAND-2M0fs", "Errors.NoChangesFound")
+	if p.projectSettings == settings { // is no mistake
+		return object{"details": p.shown().change()}, nil
 	}
 	if settings.name != p.name && c.projectNamed(c.org, settings.name) {
 		return nil, alreadyExists("V3-DKcYh", "Errors.Project.AlreadyExists")
@@ -187,7 +187,7 @@ func (c *call) makeRoles(roles []role) (any, error) {
 			return nil, alreadyExists("V3-DKcYh", "Errors.Project.Role.AlreadyExists")
 		}
 	}
-	var d details
+	d := details{owner: p.org.id}
 	for _, r := range roles {
 		added, err := c.addRole(c.user.id, p, r.key, r.display, r.group)
 		if err != nil {
@@ -231,8 +231,8 @@ func (c *call) changeRole() (any, error) {
 	if r == nil {
 		return nil, notFound("COMMAND-vv8M9", "Errors.Project.Role.NotExisting")
 	}
-	if r.display == display && r.group == group {
-		return nil, failedPrecondition("COMMAND-5M0cs", "Errors.NoChangesFound")
+	if r.display == display && r.group == group { // is no mistake
+		return object{"details": r.details.change()}, nil
 	}
 	r.display, r.group = display, group
 	d := c.push(&p.aggregate, c.user.id, "project.role.changed", object{"key": r.key, "displayName": display, "group": group})
@@ -240,11 +240,16 @@ func (c *call) changeRole() (any, error) {
 	return object{"details": d.change()}, nil
 }
 
+// deleteRole finds no mistake in removing a role that is not there, and tells again when it was removed.
 func (c *call) deleteRole() (any, error) {
 	if p := c.pathProject(); p != nil {
-		if r := p.role(c.r.PathValue("role")); r != nil {
-			return object{"details": c.removeRole(c.user.id, p, r).change()}, nil
+		key := c.r.PathValue("role")
+		if r := p.role(key); r != nil {
+			p.rolesGone[key] = c.removeRole(c.user.id, p, r)
+		}
+		if gone, ok := p.rolesGone[key]; ok {
+			return object{"details": gone.change()}, nil
 		}
 	}
-	return nil, notFound("COMMAND-m9vMf", "Errors.Project.Role.NotExisting")
+	return object{"details": details{owner: c.org.id}.change()}, nil
 }

@@ -58,6 +58,7 @@ type org struct {
 	name, domain string
 	active       bool
 	members      []*member
+	membersGone  map[string]details // by user
 }
 
 type project struct {
@@ -68,6 +69,8 @@ type project struct {
 	active bool
 	roles  []*role
 	apps   []*app
+
+	rolesGone map[string]details // by key
 }
 
 type projectSettings struct {
