@@ -36,7 +36,8 @@ func TestAFleetOfEight(t *testing.T) {
 	t.Log(out.String())
 
 	assert.Equal(t, 8*50, r.CallsWithout)
-	assert.GreaterOrEqual(t, r.CallsWithout, 6*r.CallsWith, "at least 6 to 1")
+	assert.GreaterOrEqual(t, r.CallsWith, 50)
+	assert.LessOrEqual(t, r.CallsWith, 50+r.GaveUp, "8 to 1, but for what a busy machine did not finish in 20 ms")
 	assert.Len(t, r.AfterArrival, 10)
 	assert.Len(t, r.Timeline, 5*slotsAPhase)
 	assert.Zero(t, r.Wrong(), "no valid token was refused and no invalid one let in")

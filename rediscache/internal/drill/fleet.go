@@ -79,6 +79,27 @@ func (f *fleet) check(ctx context.Context, process int, token string) (int, erro
 	return check(ctx, f.client, f.addresses[process], token)
 }
 
+// gaveUp counts the calls to Redis that the processes gave up or did not make.
+func (f *fleet) gaveUp(ctx context.Context) (all int, err error) {
+	for _, address := range f.addresses {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/gave-up", nil)
+		if err != nil {
+			return 0, err
+		}
+		resp, err := f.client.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		var n int
+		_, err = fmt.Fscan(resp.Body, &n)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
+}
+
 // balancer takes the server's events and hands each to the next replica.
 type balancer struct {
 	fleet    atomic.Pointer[fleet]

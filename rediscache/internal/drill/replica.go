@@ -50,6 +50,7 @@ func Replica() error {
 	config := introspect.Config{
 		Issuer: cfg.Issuer, Auth: introspect.Basic(cfg.ClientID, cfg.ClientSecret), TTL: cfg.TTL, NegativeTTL: -1, Logger: quiet,
 	}
+	gaveUp := func() uint64 { return 0 }
 	if cfg.Redis != "" {
 		shared, err := rediscache.New(rediscache.Config{
 			Redis: rueidis.ClientOption{InitAddress: []string{cfg.Redis}}, Secrets: [][]byte{[]byte(cfg.FleetSecret)}, Logger: quiet,
@@ -59,6 +60,7 @@ func Replica() error {
 		}
 		defer shared.Close()
 		config.Shared = shared
+		gaveUp = func() uint64 { s := shared.Stats(); return s.Failures + s.Skipped }
 	}
 	verifier, err := introspect.New(config)
 	if err != nil {
@@ -70,6 +72,7 @@ func Replica() error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/events", events)
+	mux.HandleFunc("/gave-up", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, gaveUp()) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		_, err := verifier.Verify(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		switch {
