@@ -16,7 +16,6 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/cache"
-	"github.com/postern-go/postern/internal/guard"
 	"github.com/postern-go/postern/internal/oauth"
 )
 
@@ -68,8 +67,7 @@ func (v *verifier) unavailable(ctx context.Context, err error) error {
 }
 
 // answer returns what the second level or else the server says.
-func (v *verifier) answer(ctx context.Context, f *flight) (_ cache.Entry[verdict], err error) {
-	defer guard.Panic(v.cfg.Logger, &err)
+func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict], error) {
 	if entry, ok := v.loadShared(ctx, f); ok {
 		return entry, nil
 	}

@@ -1,8 +1,8 @@
 // Package guard keeps a panic in code that a user has given to this module, such as a key's Source or an HTTP client's transport,
 // from ending the program where it comes in a goroutine of this module's own, which nobody else can recover.
 //
-//	func (v *verifier) answer(ctx context.Context) (a answer, err error) {
-//		defer guard.Panic(v.logger, &err)
+//	func (r *keyring) load(ctx context.Context) (set *keySet, err error) {
+//		defer guard.Panic(r.logger, &err)
 package guard
 
 import (
