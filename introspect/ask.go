@@ -240,8 +240,8 @@ func (h *hold) set(pause time.Duration, err error, strangerSaid bool) {
 	h.until, h.err, h.strangerSaid = time.Now().Add(pause), err, strangerSaid
 }
 
-// accepted ends the hold for refused credentials: an active answer proves them. An inactive one does not: ZITADEL may give it to a wrong
-// client about a wrong token.
+// accepted ends the hold for refused credentials: an active answer proves them. An inactive one does not: ZITADEL may give it to
+// a wrong client about a wrong token.
 func (h *hold) accepted() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -52,8 +52,8 @@ const maxToken = 8 << 10
 
 // Verify returns whose token it is. The error wraps postern.ErrInvalidToken when the token gives no access, for one empty or longer than
 // 8 KiB, too; postern.ErrUnavailable when nobody could say, with the server's *postern.Error where it refused this API's own
-// credentials; or ctx's error when ctx ended before the answer was there. What is remembered needs no waiting, and is returned
-// even when ctx has ended.
+// credentials; or ctx's error when ctx ended before the answer was there and no older one stands in (Config.MaxStale). What is
+// remembered needs no waiting, and is returned even when ctx has ended.
 func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity, error) {
 	if len(token) == 0 || len(token) > maxToken {
 		return nil, badLength(token)
