@@ -1,6 +1,7 @@
 package zitadeltest
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"fmt"
@@ -343,7 +344,11 @@ func (st *state) addOrgMember(by string, o *org, u *user, roles []string) (detai
 	return m.details, nil
 }
 
+// setMetadata records nothing when the entry has the value already.
 func (st *state) setMetadata(by string, u *user, key string, value []byte) details {
+	if i := u.metadataIndex(key); i >= 0 && bytes.Equal(u.metadata[i].value, value) {
+		return u.metadata[i].details
+	}
 	d := st.push(&u.aggregate, by, "user.metadata.set", object{"key": key, "value": value})
 	if i := u.metadataIndex(key); i >= 0 {
 		d.created = u.metadata[i].details.created

@@ -1,9 +1,6 @@
 package zitadeltest
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 var metadataRoutes = []route{
 	{"POST /management/v1/users/{user}/metadata/{key}", "user.write", (*call).setMetadataEntry},
@@ -135,12 +132,24 @@ func (c *call) deleteMetadataEntries() (any, error) {
 	if u == nil {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
-	if slices.ContainsFunc(keys, func(key string) bool { return u.metadataIndex(key) < 0 }) {
-		return nil, notFound("META-2nnds", "Errors.Metadata.KeyNotExisting")
+	if err := u.hasMetadata(keys); err != nil {
+		return nil, err
 	}
 	var d details
 	for _, key := range keys {
 		d = c.removeMetadata(c.user.id, u, key)
 	}
 	return object{"details": d.change()}, nil
+}
+
+func (u *user) hasMetadata(keys []string) error {
+	for _, key := range keys {
+		switch {
+		case key == "":
+			return invalidArgument("COMMAND-m29ds", "Errors.Metadata.Invalid")
+		case u.metadataIndex(key) < 0:
+			return notFound("META-2nnds", "Errors.Metadata.KeyNotExisting")
+		}
+	}
+	return nil
 }

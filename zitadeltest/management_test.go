@@ -141,6 +141,7 @@ func TestRefusals(t *testing.T) {
 		{"PUT", v1 + "/users/{user}/username", object{"userName": "bot"}, 400, 9, "Username not changed (COMMAND-6m9gs)"},
 		{"POST", v1 + "/users/{unknown}/metadata/k", object{"value": "eA=="}, 400, 9, "User could not be found (COMMAND-uXHNj)"},
 		{"POST", v1 + "/users/{user}/metadata/_bulk", object{}, 400, 9, "Metadata list is empty (META-9mm2d)"},
+		{"DELETE", v1 + "/users/{user}/metadata/_bulk", object{"keys": []string{""}}, 400, 3, "Metadata is invalid (COMMAND-m29ds)"},
 		{"DELETE", v1 + "/users/{user}/metadata/_bulk", object{}, 400, 9, "Metadata list is empty (META-9mm2d)"},
 		{"DELETE", "/v2/users/{user}/metadata", nil, 400, 9, "Metadata list is empty (META-9mm2d)"},
 		{"POST", v1 + "/users/{unknown}/grants", object{"projectId": "1"}, 400, 9, "User could not be found (COMMAND-uXHNj)"},
@@ -334,6 +335,10 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	assert.Equal(t, "2", total(v1+"/users", object{"queries": []object{{"orQuery": object{"queries": either}}}}))
 	assert.Nil(t, total(v1+"/users", object{"queries": []object{{"andQuery": object{"queries": either}}}}))
 	assert.Equal(t, "2", total(v1+"/users", object{"queries": []object{{"notQuery": object{"query": either[0]}}}}))
+	for range 8 { // in whatever order the fields are met
+		beside := object{"typeQuery": object{"type": 2}, "": 1, "madeUp": "x", "more": []int{1}}
+		assert.Equal(t, "3", total(v1+"/users", object{"queries": []object{beside}}), "unknown fields are overlooked")
+	}
 	assert.Equal(t, "1", total(v1+"/users/{user}/pats", object{"queries": []object{{}}}), "this search knows no queries")
 	paged := ok("POST", v1+"/users/_search", object{"query": object{"offset": "1", "limit": 1}})
 	assert.Len(t, paged["result"], 1)
@@ -353,6 +358,8 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	// metadata
 	ok("POST", v1+"/users/{user}/metadata/team", object{"value": "Y29yZQ=="})
 	ok("POST", v1+"/users/{user}/metadata/_bulk", object{"metadata": []object{{"key": "a", "value": "YQ"}, {"key": "team", "value": "eA=="}}})
+	set := ok("POST", v1+"/users/{user}/metadata/team", object{"value": "eA=="})
+	assert.Equal(t, set, ok("POST", v1+"/users/{user}/metadata/team", object{"value": "eA=="}), "nothing changed, nothing recorded")
 	assert.Equal(t, "eA==", ok("GET", v1+"/users/{user}/metadata/team", nil)["metadata"].(object)["value"])
 	assert.Equal(t, "1", total(v1+"/users/{user}/metadata", object{"queries": []object{{"keyQuery": object{"key": "a"}}}}))
 	ok("DELETE", v1+"/users/{user}/metadata/a", nil)

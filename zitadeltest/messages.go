@@ -44,6 +44,7 @@ var english = map[string]string{
 	"Errors.UserGrant.NotChanged":                  "User grant has not been changed",
 	"Errors.Metadata.NotFound":                     "Metadata not found",
 	"Errors.Metadata.NoData":                       "Metadata list is empty",
+	"Errors.Metadata.Invalid":                      "Metadata is invalid",
 	"Errors.Metadata.KeyNotExisting":               "One or more keys do not exist",
 	"Errors.Query.LimitExceeded":                   "Limit exceeded",
 	"Errors.Session.NotExisting":                   "Session does not exist",

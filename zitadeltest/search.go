@@ -66,27 +66,28 @@ func asks[T any](name string, known matchers[T]) bool {
 	return known[name] != nil || slices.Contains(connectives, name)
 }
 
+// fits tells whether a thing is what a query asks for. What a query says beside that is overlooked.
 func fits[T any](q *message, x T, known matchers[T]) bool {
+	each := func(of *message) bool { return fits(of, x, known) }
 	for name := range q.fields {
+		switch name {
+		case "andQuery", "andFilter":
+			return !slices.ContainsFunc(joined(q.sub(name)), func(of *message) bool { return !each(of) })
+		case "orQuery", "orFilter":
+			return slices.ContainsFunc(joined(q.sub(name)), each)
+		case "notQuery":
+			return !each(q.sub(name).sub("query"))
+		case "notFilter":
+			return !each(q.sub(name).sub("filter"))
+		}
 		if known[name] != nil {
 			return known[name](q.sub(name), x)
-		}
-		each := func(inner *message) bool { return fits(inner, x, known) }
-		switch sub := q.sub(name); name {
-		case "andQuery", "andFilter":
-			return !slices.ContainsFunc(inner(sub), func(inner *message) bool { return !each(inner) })
-		case "orQuery", "orFilter":
-			return slices.ContainsFunc(inner(sub), each)
-		case "notQuery":
-			return !each(sub.sub("query"))
-		case "notFilter":
-			return !each(sub.sub("filter"))
 		}
 	}
 	return false
 }
 
-func inner(m *message) []*message { return append(m.messages("queries"), m.messages("filters")...) }
+func joined(m *message) []*message { return append(m.messages("queries"), m.messages("filters")...) }
 
 func filter[T any](m *message, queries []*message, all []T, known matchers[T]) ([]T, error) {
 	out := slices.DeleteFunc(slices.Clone(all), func(x T) bool {

@@ -206,8 +206,8 @@ func (c *call) deleteMetadataV2() (any, error) {
 	if len(keys) == 0 {
 		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
 	}
-	if slices.ContainsFunc(keys, func(key string) bool { return u.metadataIndex(key) < 0 }) {
-		return nil, notFound("META-2nnds", "Errors.Metadata.KeyNotExisting")
+	if err := u.hasMetadata(keys); err != nil {
+		return nil, err
 	}
 	var d details
 	for _, key := range keys {
