@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,6 +293,7 @@ func TestUseAllocatesNothing(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	c := New[string](Config{MaxEntries: 64, MaxLife: time.Hour})
 	var wg sync.WaitGroup
+	var evictions atomic.Uint64
 	for g := range 4 {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(1, uint64(g)))
@@ -299,8 +301,10 @@ func TestConcurrentUse(t *testing.T) {
 				token := fmt.Sprint(r.IntN(100))
 				switch r.IntN(20) {
 				case 0:
+					evictions.Add(1)
 					c.EvictTokenID(token)
 				case 1:
+					evictions.Add(1)
 					c.EvictKey(c.Key(token))
 				case 2, 3, 4, 5, 6:
 					put(c, token, Entry[string]{Fresh: minute, Renew: 1, TokenID: token, Bad: r.IntN(2) == 0})
@@ -311,4 +315,5 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	require.Equal(t, evictions.Load(), c.Counts().Evictions, "none is lost, whoever else evicts")
 }
