@@ -120,8 +120,9 @@ func (e end) after(d time.Duration, latest int64) end {
 	return end{mono: e.mono + int64(d), wall: min(e.wall+int64(d), latest)}
 }
 
-func (c *Cache[V]) now() end {
-	now := time.Now()
+func (c *Cache[V]) now() end { return c.at(time.Now()) }
+
+func (c *Cache[V]) at(now time.Time) end {
 	return end{mono: int64(now.Sub(c.base)), wall: now.UnixNano()}
 }
 
@@ -129,8 +130,12 @@ func (c *Cache[V]) now() end {
 func (i *Item[V]) Bad() bool { return i.bad }
 
 // Get returns what is known about the token with that key, and what may be done with it.
-func (c *Cache[V]) Get(key Key) (*Item[V], State) {
-	item, state, now := c.look(key)
+func (c *Cache[V]) Get(key Key) (*Item[V], State) { return c.GetAt(time.Time{}, key) }
+
+// GetAt is Get for a caller who has just looked at the clock, which is a good part of what a hit costs; the zero time: it
+// has not.
+func (c *Cache[V]) GetAt(clock time.Time, key Key) (*Item[V], State) {
+	item, state, now := c.look(clock, key)
 	if state != Fresh {
 		return item, state
 	}
@@ -146,20 +151,23 @@ func (c *Cache[V]) Get(key Key) (*Item[V], State) {
 
 // Peek returns the Item that Get would call Fresh or Due, or nil. It counts for nothing.
 func (c *Cache[V]) Peek(key Key) *Item[V] {
-	if item, state, _ := c.look(key); state == Fresh {
+	if item, state, _ := c.look(time.Time{}, key); state == Fresh {
 		return item
 	}
 	return nil
 }
 
-func (c *Cache[V]) look(key Key) (*Item[V], State, end) {
+func (c *Cache[V]) look(clock time.Time, key Key) (*Item[V], State, end) {
 	item := c.good.find(key)
 	if item == nil {
 		if item = c.bad.find(key); item == nil {
 			return nil, Miss, end{}
 		}
 	}
-	now := c.now()
+	if clock.IsZero() {
+		clock = time.Now()
+	}
+	now := c.at(clock)
 	switch {
 	case now.wall < item.from || c.void(item):
 		return nil, Miss, now

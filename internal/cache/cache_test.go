@@ -53,6 +53,21 @@ func TestAnEntryIsFreshThenStaleThenGone(t *testing.T) {
 	})
 }
 
+func TestGetAtGoesByTheClockGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		put(c, "a", Entry[string]{Fresh: minute, Renew: time.Second})
+		now := time.Now()
+		for _, row := range []struct {
+			clock time.Time
+			want  State
+		}{{now, Fresh}, {now.Add(time.Second), Due}, {now.Add(minute - 1), Fresh}, {now.Add(minute), Miss}, {now.Add(minute).Round(0), Miss}, {time.Time{}, Fresh}} {
+			_, got := c.GetAt(row.clock, c.Key("a"))
+			require.Equal(t, row.want, got, row.clock)
+		}
+	})
+}
+
 func TestAKeptEntryIsKnownAndNotUsable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
