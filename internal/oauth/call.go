@@ -65,6 +65,7 @@ func (i *Issuer) GetJSON(ctx context.Context, url string, limit int64) (*Respons
 		return nil, errors.New("expected a URL to fetch, got text that is not one")
 	}
 	i.prepare(req)
+	req.Header.Set("Cache-Control", "no-cache") // who asks wants the server's word, not that of a cache on the way (RFC 9111 §5.2.1.4)
 	return i.do(req, limit, func() redactor { return redactor{} })
 }
 

@@ -90,6 +90,7 @@ func TestHeadersAreFixedAndCopied(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "tenant.example", got.Header.Get("X-Zitadel-Instance-Host"))
 	assert.Equal(t, "zitadel.example", got.Host)
+	assert.Equal(t, "no-cache", got.Header.Get("Cache-Control"), "a cache on the way may not know the newest key")
 	assert.Empty(t, got.Header.Get("Content-Type"))
 }
 
