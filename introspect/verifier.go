@@ -47,11 +47,12 @@ func (v *Verifier) String() string { return "introspect.Verifier(" + v.v.cfg.Iss
 // GoString returns what String does.
 func (v *Verifier) GoString() string { return v.String() }
 
-// maxToken bounds a token, in bytes. ZITADEL's opaque tokens have fewer than 300, its JWTs a few thousand at most.
-const maxToken = 8 << 10
+// maxToken bounds a token, in bytes. ZITADEL's opaque tokens have fewer than 300, its JWTs a few thousand at most; package localjwt,
+// which takes as much, asks about them.
+const maxToken = 16 << 10
 
 // Verify returns whose token it is. The error wraps postern.ErrInvalidToken when the token gives no access, for one empty or longer than
-// 8 KiB, too; postern.ErrUnavailable when nobody could say, with the server's *postern.Error where it refused this API's own
+// 16 KiB, too; postern.ErrUnavailable when nobody could say, with the server's *postern.Error where it refused this API's own
 // credentials; or ctx's error when ctx ended before the answer was there and no older one stands in (Config.MaxStale). What is
 // remembered needs no waiting, and is returned even when ctx has ended.
 func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity, error) {
