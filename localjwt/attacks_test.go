@@ -11,11 +11,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -67,11 +69,15 @@ func attacks() []attack {
 		{"alg in lower case", head(`{"alg":"rs256","kid":"rs256","typ":"JWT"}`), algs},
 		{"alg of another type", head(`{"alg":["RS256"],"kid":"rs256","typ":"JWT"}`), "expected a string, got an array"},
 		{"alg ES512, off the list", signText(`{"alg":"ES512","kid":"es512","typ":"JWT"}`, payload, p521Key), algs},
+		{"alg PS512, off the list", head(`{"alg":"PS512","kid":"rs256","typ":"JWT"}`), algs},
+		{"alg ES256K, off the list", head(`{"alg":"ES256K","kid":"es256","typ":"JWT"}`), algs},
 		{"alg RS1", head(`{"alg":"RS1","kid":"rs256","typ":"JWT"}`), algs},
 		{"signature removed", signed + ".", another},
 		{"signature of another key", signText(header, payload, otherRSA), another},
 		{"signature of zeros", signed + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 256)), another},
 		{"signature cut", signed + "." + base64.RawURLEncoding.EncodeToString(must(base64.RawURLEncoding.DecodeString(signature))[:128]), another},
+		{"signature with a byte after it", signed + "." + base64.RawURLEncoding.EncodeToString(append(must(base64.RawURLEncoding.DecodeString(signature)), 0)), another},
+		{"signature of RS512 under the name RS256", encodedHeader + "." + encodedPayload + "." + base64.RawURLEncoding.EncodeToString(must(jwt.SigningMethodRS512.Sign(signed, rsaKey))), another},
 		{"payload exchanged", encodedHeader + "." + encode(strings.Replace(payload, "admin", "owner", 1)) + "." + signature, another},
 		{"header exchanged", encode(`{"typ":"JWT","alg":"RS256","kid":"rs256"}`) + "." + encodedPayload + "." + signature, another},
 		// algorithm confusion; §2.2 weak symmetric keys
@@ -90,11 +96,22 @@ func attacks() []attack {
 		{"a token in the token", signText(`{"alg":"RS256","kid":"rs256","typ":"JWT","cty":"JWT"}`, valid, rsaKey), `"cty": expected none`},
 		{"encryption named", head(`{"alg":"RS256","kid":"rs256","typ":"JWT","enc":"A256GCM"}`), `"enc": expected none`},
 		{"compression", head(`{"alg":"RS256","kid":"rs256","typ":"JWT","zip":"DEF"}`), `"zip": expected none`},
+		{"a token in the token, not named", body(valid), "not JSON"},
+		{"a token in the token, the outer one of somebody else", signText(`{"alg":"RS256","kid":"rs256","typ":"JWT"}`, valid, otherRSA), "not JSON"},
 		{"five parts are opaque", "a.b.c.d.e", "three parts, got 5"},
+		{"the JSON serialization", `{"payload":"` + encodedPayload + `","protected":"` + encodedHeader + `","signature":"` + signature + `"}`, "three parts, got 1"},
+		{"alg of an encrypted token", head(`{"alg":"RSA-OAEP","kid":"rs256","typ":"JWT"}`), algs},
+		{"alg RSA1_5, which has an oracle", head(`{"alg":"RSA1_5","kid":"rs256","typ":"JWT"}`), algs},
+		{"alg dir", head(`{"alg":"dir","kid":"rs256","typ":"JWT"}`), algs},
+		{"a password hashed for hours", head(`{"alg":"PBES2-HS256+A128KW","p2c":2147483647,"p2s":"AAAA","kid":"rs256","typ":"JWT"}`), algs},
 		// §2.5 elliptic curves
 		{"ECDSA signature of zeros", es256(make([]byte, 64)), another},
 		{"ECDSA signature in DER", es256(derSignature(encode(`{"alg":"ES256","kid":"es256","typ":"JWT"}`) + "." + encodedPayload)), another},
 		{"ECDSA signature empty", es256(nil), another},
+		{"ECDSA signature of the curve's order", es256(bytes.Repeat(p256Key.Params().N.Bytes(), 2)), another},
+		{"ECDSA signature with a byte after it", es256(append(must(base64.RawURLEncoding.DecodeString(lastPart(signText(`{"alg":"ES256","kid":"es256","typ":"JWT"}`, payload, p256Key)))), 0)), another},
+		{"EdDSA signature beyond the curve's order", beyondOrder(payload), another},
+		{"a point that the token brings along", head(`{"alg":"ECDH-ES","epk":{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},"kid":"es256","typ":"JWT"}`), algs},
 		// §2.6 and §3.7 encodings of JSON
 		{"payload in UTF-16", body(string(utf16(payload))), "not JSON"},
 		{"payload with invalid UTF-8", without("sub", "\"sub\":\"\xff\""), "not UTF-8"},
@@ -143,6 +160,8 @@ func attacks() []attack {
 		{"typ missing", head(`{"alg":"RS256","kid":"rs256"}`), "typ: expected JWT or at+jwt"},
 		{"typ of a logout token", head(`{"alg":"RS256","kid":"rs256","typ":"logout+jwt"}`), "typ: expected"},
 		{"typ of a proof of possession", head(`{"alg":"RS256","kid":"rs256","typ":"dpop+jwt"}`), "typ: expected"},
+		{"typ of a client's assertion", head(`{"alg":"RS256","kid":"rs256","typ":"client-authentication+jwt"}`), "typ: expected"},
+		{"typ of an introspection answer", head(`{"alg":"RS256","kid":"rs256","typ":"token-introspection+jwt"}`), "typ: expected"},
 		{"typ of another type", head(`{"alg":"RS256","kid":"rs256","typ":1}`), "expected a string"},
 		// §2.9, §3.10 what the token says about keys
 		{"kid missing", head(`{"alg":"RS256","typ":"JWT"}`), "kid: expected the id of a key"},
@@ -276,6 +295,21 @@ func derSignature(signed string) []byte {
 	}
 	return must(asn1.Marshal(struct{ R, S *big.Int }{r, s}))
 }
+
+// beyondOrder adds the group's order to the second half of a good signature, which RFC 8032 §5.1.7 refuses: else one token would
+// have several signatures.
+func beyondOrder(payload string) string {
+	token := signText(`{"alg":"EdDSA","kid":"eddsa","typ":"JWT"}`, payload, ed25519Key)
+	signature := must(base64.RawURLEncoding.DecodeString(lastPart(token)))
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	s := slices.Clone(signature[32:]) // little-endian
+	slices.Reverse(s)
+	new(big.Int).Add(new(big.Int).SetBytes(s), order).FillBytes(s)
+	slices.Reverse(s)
+	return token[:strings.LastIndexByte(token, '.')+1] + base64.RawURLEncoding.EncodeToString(append(signature[:32:32], s...))
+}
+
+func lastPart(token string) string { return token[strings.LastIndexByte(token, '.')+1:] }
 
 func utf16(text string) []byte {
 	var b bytes.Buffer
