@@ -3,7 +3,10 @@ package localjwt
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +107,55 @@ func TestAJWTIsRecheckedInTheBackgroundOncePerInterval(t *testing.T) {
 		}
 		assert.Equal(t, 10*time.Minute, time.Since(start))
 		assert.Equal(t, 10, in.calls())
+	})
+}
+
+func TestManyRequestsWithANewJWTCauseOneRecheck(t *testing.T) {
+	for name, answer := range map[string]func(context.Context, string) (*postern.Identity, error){"active": active, "outage": down} {
+		t.Run(name, func(t *testing.T) {
+			combined(t, time.Minute, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
+				in.will(func(ctx context.Context, token string) (*postern.Identity, error) {
+					time.Sleep(5 * time.Second)
+					return answer(ctx, token)
+				})
+				token := sign(nil)
+				var wg sync.WaitGroup
+				for range 100 {
+					wg.Go(func() { accepts(t, v, token) })
+				}
+				wg.Wait()
+				time.Sleep(10 * time.Second)
+				assert.Equal(t, 1, in.calls())
+				for range 60 {
+					accepts(t, v, token)
+					time.Sleep(time.Second)
+				}
+				assert.Equal(t, 2, in.calls(), "and one an interval from then on")
+			})
+		})
+	}
+}
+
+// introspect takes tokens as long as those that are verified here; else a recheck would call a long one invalid.
+func TestALongJWTIsGoodAfterItsRecheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		in, err := introspect.New(introspect.Config{
+			Issuer: testIssuer, Auth: introspect.Basic("api", "secret"), IntrospectionURL: testIssuer + "/introspect",
+			HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				asked.Add(1)
+				return answerJSON(r, "no-store", object{"active": true, "sub": "400709194509978662"})
+			})},
+		})
+		require.NoError(t, err)
+		v := newIssuer().verifier(t, func(cfg *Config) { cfg.Introspection, cfg.Recheck = in, time.Minute })
+		token := sign(object{"x": strings.Repeat("x", 11_000)})
+		require.Greater(t, len(token), 15_000)
+		for range 3 {
+			accepts(t, v, token)
+			time.Sleep(time.Minute)
+		}
+		assert.EqualValues(t, 3, asked.Load())
 	})
 }
 
@@ -339,6 +391,24 @@ func TestATokenFromTheFutureIsEvictedByID(t *testing.T) {
 		v.EvictToken(token)
 		refusesToken(t, v, token)
 	})
+}
+
+func TestATokenFromTheFutureIsEvictedWithItsUser(t *testing.T) {
+	for name, evict := range map[string]func(*Verifier){
+		"by subject": func(v *Verifier) { v.EvictSubject("400709194509978662") },
+		"all":        (*Verifier).EvictAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newIssuer().verifier(t)
+				token := sign(object{"iat": time.Now().Add(20 * time.Second).Unix()})
+				accepts(t, v, token) // so it was issued before the eviction, whatever it says
+				time.Sleep(time.Second)
+				evict(v)
+				refusesToken(t, v, token)
+			})
+		})
+	}
 }
 
 func TestAnotherSignatureOfAnEvictedTokenIsEvictedToo(t *testing.T) {

@@ -32,8 +32,8 @@ func (v *Verifier) follow(introspection any) {
 // nobody to ask, and the token is refused.
 //
 // Like the other Evict methods it takes the same short time however much is remembered (and what introspection takes for it), and
-// holds for every Verify that begins after it returns. Evictions last as long as the process. The youngest 10,000 are kept one by one; where there are more, every
-// token issued before the oldest of those is taken for evicted.
+// holds for every Verify that begins after it returns. Evictions last as long as the process. The youngest 10,000 are kept one by
+// one; where there are more, every token issued before the oldest of those is taken for evicted.
 func (v *Verifier) EvictToken(token string) {
 	if e, ok := v.introspection.(evicter); ok {
 		e.EvictToken(token)
@@ -52,7 +52,9 @@ func (v *Verifier) EvictTokenID(id string) {
 }
 
 // EvictSubject evicts the tokens of that user (sub) that were issued until now. Those issued later are taken on their
-// signature again. See EvictToken.
+// signature again. When a token was issued is what it says (iat), or when it was first remembered if that is sooner; where there
+// is Config.Introspection, tokens of about that time (Config.Leeway) are asked about, and where not, the issuer's clock should
+// not be ahead. See EvictToken.
 func (v *Verifier) EvictSubject(userID string) {
 	if e, ok := v.introspection.(evicter); ok {
 		e.EvictSubject(userID)

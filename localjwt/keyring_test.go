@@ -288,6 +288,10 @@ func TestWaitersAreBounded(t *testing.T) {
 		wg.Wait()
 		assert.Zero(t, v.keys.waiting)
 		assert.LessOrEqual(t, len(v.keys.unknown), maxWaiting)
+		time.Sleep(time.Millisecond)
+		publishKeys(i, jwk("one", "RS256", rsaKey.Public()), jwk("one too many", "RS256", rsaKey.Public()))
+		accepts(t, v, signedBy("one too many"))
+		assert.LessOrEqual(t, time.Since(start), 20*time.Second, "who comes again is served when there is room")
 	})
 }
 

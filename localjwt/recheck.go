@@ -3,6 +3,7 @@ package localjwt
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/postern-go/postern"
@@ -15,18 +16,50 @@ const (
 	recheckTimeout = 10 * time.Second
 )
 
+// rechecks are the checks under way, one a token: the first requests with it may come all at once.
+type rechecks struct {
+	mu      sync.Mutex
+	running map[cache.Key]struct{}
+}
+
+// begin reports whether a check of the token is now under way, and whether it is for the caller to make.
+func (r *rechecks) begin(key cache.Key) (running, mine bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.running[key]; ok {
+		return true, false
+	}
+	if len(r.running) >= maxRechecks {
+		return false, false
+	}
+	if r.running == nil {
+		r.running = make(map[cache.Key]struct{})
+	}
+	r.running[key] = struct{}{}
+	return true, true
+}
+
+func (r *rechecks) end(key cache.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, key)
+}
+
 // startRecheck asks introspection about a token while the requests that carry it go on. Where too many checks are under way,
 // a later request starts it.
 func (v *Verifier) startRecheck(token string, item *cache.Item[*entry]) {
-	select {
-	case v.rechecks <- struct{}{}:
-		v.tokens.RenewLater(item, v.recheckEvery)
+	key := v.tokens.Key(token)
+	running, mine := v.rechecks.begin(key)
+	if !running {
+		v.tokens.RenewLater(item, 0)
+		return
+	}
+	v.tokens.RenewLater(item, v.recheckEvery)
+	if mine {
 		go func() {
-			defer func() { <-v.rechecks }()
+			defer v.rechecks.end(key)
 			v.recheck(token, item.Value)
 		}()
-	default:
-		v.tokens.RenewLater(item, 0)
 	}
 }
 

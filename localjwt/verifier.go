@@ -42,7 +42,8 @@ type Config struct {
 	MaxEntries int
 
 	// Introspection takes the tokens that are no JWTs, such as personal access tokens, and JWTs that were evicted. Nil: both
-	// are refused. When it is introspect's, what is evicted there is evicted here, and the other way round.
+	// are refused. When it is introspect's, what is evicted there by id, by subject or altogether is evicted here, and what is
+	// evicted here there. It must ask as an API of the project ProjectID: HasRole on its answers asks the roles of its own.
 	Introspection postern.Verifier
 	// Recheck is how often Introspection is asked about each JWT in use, so that revocation reaches it: in the background,
 	// while requests go on, at most 16 at once. A token that is revoked is refused within Recheck and the time of one call, if it
@@ -77,7 +78,7 @@ type Verifier struct {
 	introspection postern.Verifier // or nil
 	evicts        bool             // introspection is an evicter
 	recheckEvery  time.Duration
-	rechecks      chan struct{} // holds one for each check under way
+	rechecks      rechecks
 }
 
 var _ postern.Verifier = (*Verifier)(nil)
@@ -95,7 +96,7 @@ type verified struct {
 	key              *key
 	until            time.Time // exp and leeway
 	tokenID, subject string
-	issued           time.Time // at the latest
+	issued           time.Time // at the latest, by the clock that is behind
 }
 
 // New reports every mistake in cfg at once. It does no I/O.
@@ -118,7 +119,6 @@ func New(cfg Config) (*Verifier, error) {
 		evictions:     newEvictions(),
 		introspection: cfg.Introspection,
 		recheckEvery:  cfg.Recheck,
-		rechecks:      make(chan struct{}, maxRechecks),
 	}
 	_, v.evicts = cfg.Introspection.(evicter)
 	v.follow(cfg.Introspection)
@@ -136,9 +136,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity,
 	if !isJWT(token) {
 		return v.verifyOpaque(ctx, token)
 	}
-	item, state := v.tokens.Get(v.tokens.Key(token))
+	now := time.Now()
+	item, state := v.tokens.GetAt(now, v.tokens.Key(token))
 	if item != nil {
-		serves, err := v.keyServes(ctx, item.Value.key)
+		serves, err := v.keyServes(ctx, now, item.Value.key)
 		if err != nil {
 			return nil, err
 		}
@@ -173,8 +174,8 @@ func (v *Verifier) String() string { return "localjwt.Verifier(" + v.issuer + ")
 func (v *Verifier) GoString() string { return v.String() }
 
 // keyServes tells whether the key that signed a remembered token is still one of the issuer's.
-func (v *Verifier) keyServes(ctx context.Context, k *key) (bool, error) {
-	if now := time.Now(); !now.Before(v.keys.set.Load().renew) {
+func (v *Verifier) keyServes(ctx context.Context, now time.Time, k *key) (bool, error) {
+	if !now.Before(v.keys.set.Load().renew) {
 		if _, err := v.keys.current(ctx, now); err != nil {
 			return false, fmt.Errorf("localjwt: %w", err)
 		}
@@ -230,8 +231,12 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
+	issued := c.issuedAt.Time
+	if now := time.Now(); now.Before(issued) {
+		issued = now // a token that is here has been issued, whatever the issuer's clock says
+	}
 	e := &entry{
-		verified: &verified{key: k, until: c.expiry.Add(v.policy.leeway), tokenID: c.id, subject: c.subject, issued: c.issuedAt.Time},
+		verified: &verified{key: k, until: c.expiry.Add(v.policy.leeway), tokenID: c.id, subject: c.subject, issued: issued},
 		identity: id,
 	}
 	if v.introspection != nil {
