@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,10 @@ func TestALife(t *testing.T) {
 	must(administrator, "bootstrap", "--user", "life", "--role", "ORG_OWNER", "--pat-to", patFile, "--yes")
 	must(administrator, "bootstrap", "--user", "life", "--role", "ORG_OWNER", "--key-to", keyFile, "--yes")
 	assert.Contains(t, must(withPAT, "whoami"), "life")
+	var user struct {
+		ID string `json:"user_id"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(must(withPAT, "whoami", "--json")), &user))
 	assert.Contains(t, must(withKey, "whoami"), "life")
 	assert.Contains(t, must(withKey, "call", "GET", "/management/v1/orgs/me"), `"ORG_STATE_ACTIVE"`)
 
@@ -82,6 +87,59 @@ func TestALife(t *testing.T) {
 	token := ids(t, must(withPAT, "pat", "list", "--json"))[0]
 	must(withPAT, "pat", "remove", token, "--yes")
 	assert.Equal(t, 1, runCLI(t, withPAT, "", "whoami").code, "the token is gone")
+
+	examineFaults(t, issuer, administrator, withPAT, must)
+	must(administrator, "call", "DELETE", "/management/v1/users/"+user.ID)
+}
+
+// examineFaults plants ten faults, one after the other, and has doctor name the step that each is in.
+func examineFaults(t *testing.T, issuer string, administrator, removedPAT []string, must func(env []string, args ...string) string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, kind := range []string{"pat", "key", "secret"} {
+		must(administrator, "bootstrap", "--user", "faulty", "--"+kind+"-to", filepath.Join(dir, kind), "--yes")
+	}
+	key, err := os.ReadFile(filepath.Join(dir, "key"))
+	require.NoError(t, err)
+	var project struct{ ID string }
+	var app struct{ AppID, ClientID string }
+	var appKey struct{ KeyDetails []byte }
+	post := func(path, body string, answer any) {
+		t.Helper()
+		r := runCLI(t, administrator, body, "call", "POST", path, "--data", "-")
+		require.Zero(t, r.code, r.err)
+		require.NoError(t, json.Unmarshal([]byte(r.out), answer))
+	}
+	post("/management/v1/projects", `{"name":"faulty"}`, &project)
+	post("/management/v1/projects/"+project.ID+"/apps/api", `{"name":"api","authMethodType":"API_AUTH_METHOD_TYPE_PRIVATE_KEY_JWT"}`, &app)
+	post("/management/v1/projects/"+project.ID+"/apps/"+app.AppID+"/keys", `{"type":"KEY_TYPE_JSON"}`, &appKey)
+
+	here := "ZITADEL_ISSUER=" + issuer
+	for _, fault := range []struct {
+		name, step, state string
+		env               []string
+	}{
+		{"no issuer", "issuer", stateFault, nil},
+		{"a host that has no address", "name", stateFault, []string{"ZITADEL_ISSUER=https://zitadel.invalid"}},
+		{"https to a port without TLS", "connection", stateFault, []string{strings.Replace(here, "http:", "https:", 1)}},
+		{"another name of the server", "discovery", stateFault, []string{strings.Replace(here, "127.0.0.1", "localhost", 1)}},
+		{"no credential", "credential", stateFault, []string{here}},
+		{"an expired key", "credential", stateFault, []string{here, "ZITADEL_KEY_JSON=" + withExpiry(t, key, time.Now().Add(-time.Hour))}},
+		{"an application's key", "credential", stateFault, []string{here, "ZITADEL_KEY_JSON=" + string(appKey.KeyDetails)}},
+		{"a wrong secret", "token", stateFault, []string{here, "ZITADEL_CLIENT_ID=faulty", "ZITADEL_CLIENT_SECRET=wrong"}},
+		{"a removed token", "audience", stateFault, removedPAT},
+		{"no role", "role", stateWarning, []string{here, "ZITADEL_PAT_FILE=" + filepath.Join(dir, "pat")}},
+		{"an API's wrong secret", "introspection", stateFault, []string{here, "ZITADEL_PAT_FILE=" + filepath.Join(dir, "pat"),
+			"ZITADEL_API_CLIENT_ID=" + app.ClientID, "ZITADEL_API_CLIENT_SECRET=wrong"}},
+	} {
+		r := runCLI(t, fault.env, "", "doctor", "--json")
+		var report struct{ Steps []finding }
+		require.NoError(t, json.Unmarshal([]byte(r.out), &report), r.out+r.err)
+		i := slices.IndexFunc(report.Steps, func(f finding) bool { return f.Step == fault.step })
+		require.GreaterOrEqual(t, i, 0)
+		assert.Equal(t, fault.state, report.Steps[i].State, "%s: %s", fault.name, r.out)
+		assert.NotEmpty(t, report.Steps[i].Fix, fault.name)
+	}
 }
 
 // underLoad calls the server 200 times a second with the sources by turns, while do runs, and expects no call to fail.
