@@ -78,7 +78,7 @@ func (c *Client) observe(header http.Header) {
 	if err != nil || header.Get("Age") != "" { // a cache tells an old time
 		return
 	}
-	ahead := date.Sub(time.Now())
+	ahead := time.Until(date)
 	if ahead.Abs() <= tolerated {
 		ahead = 0
 	}
