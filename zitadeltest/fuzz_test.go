@@ -14,6 +14,7 @@ func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
 		"", "{", "[]", "null", `{"userName":"x","name":"y"}`, `{"user_name":5}`, `{"expirationDate":"soon"}`, `{"roleKeys":[1]}`,
 		`{"query":{"limit":"1","offset":99999999999999999999}}`, `{"queries":[{"userNameQuery":{"userName":"x","method":99}}]}`,
+		`{"queries":[{"":1,"typeQuery":{}},{"orQuery":{"queries":[{}]}}]}`, `{"name":1,"name":2}`,
 		`{"metadata":[{"key":"a","value":"%%%"}]}`, `{"condition":{"event":{"group":"user"}},"targets":["1"]}`, `{"timeout":"-5s"}`,
 		`{"publicKey":"LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KLS0tLS1FTkQgUFVCTElDIEtFWS0tLS0tCg==","type":1}`,
 	} {
