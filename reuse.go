@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -418,13 +419,15 @@ func checked(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	return token, nil
 }
 
-// panicked makes an error of what a source panicked with, and keeps the stack where an operator looks for it.
+// panicked makes an error of what a source panicked with, and keeps the stack where an operator looks for it. What it panicked with
+// may hold a token, so only its type is shown, or the text of the runtime's own.
 func panicked(log *slog.Logger, p any) error {
-	log.Error("postern: token source panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	if err, ok := p.(error); ok {
-		return fmt.Errorf("postern: token source panicked: %w", err)
+	said := fmt.Sprintf("%T", p)
+	if e, ok := p.(runtime.Error); ok {
+		said = e.Error()
 	}
-	return fmt.Errorf("postern: token source panicked: %v", p)
+	log.Error("postern: token source panicked", "panic", said, "stack", string(debug.Stack()))
+	return fmt.Errorf("postern: token source panicked: %s: the log has its stack", said)
 }
 
 // refusing is a source with nothing to give.

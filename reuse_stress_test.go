@@ -93,7 +93,7 @@ func TestReuseStress(t *testing.T) {
 					counts["failure"]++
 				default:
 					counts["panic"]++
-					assert.ErrorContains(t, err, "panicked on purpose")
+					assert.ErrorContains(t, err, "token source panicked: string")
 				}
 				if rand.N(10) == 0 {
 					<-ctx.Done()

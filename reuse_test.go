@@ -460,7 +460,7 @@ func TestReuseUnusableAnswers(t *testing.T) {
 		"nil":       {func(context.Context, int64) (*oauth2.Token, error) { return nil, nil }, "neither a token nor an error"},
 		"typed nil": {func(context.Context, int64) (*oauth2.Token, error) { return none, nil }, "neither a token nor an error"},
 		"empty":     {func(context.Context, int64) (*oauth2.Token, error) { return &oauth2.Token{}, nil }, "empty AccessToken"},
-		"panic":     {func(context.Context, int64) (*oauth2.Token, error) { panic("oh no") }, "panicked: oh no"},
+		"panic":     {func(context.Context, int64) (*oauth2.Token, error) { panic("oh no") }, "panicked: string"},
 		"nil pointer": {func(context.Context, int64) (*oauth2.Token, error) {
 			return &oauth2.Token{AccessToken: none.AccessToken}, nil
 		}, "panicked: runtime error"},
@@ -557,12 +557,13 @@ func TestReuseCallHasItsOwnContext(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestReuseLogsAPanicWithItsStack(t *testing.T) {
+func TestReuseLogsAPanicWithItsStackAndNotWhatItSays(t *testing.T) {
 	var logged bytes.Buffer
-	src := &stub{answer: func(context.Context, int64) (*oauth2.Token, error) { panic(errors.ErrUnsupported) }}
+	src := &stub{answer: func(context.Context, int64) (*oauth2.Token, error) { panic(errors.New("Bearer hunter2")) }}
 	_, err := postern.Reuse(src, postern.ReuseConfig{Logger: slog.New(slog.NewTextHandler(&logged, nil))}).Token()
-	assert.ErrorIs(t, err, errors.ErrUnsupported)
+	assert.ErrorContains(t, err, "panicked: *errors.errorString")
 	assert.Contains(t, logged.String(), "reuse_test.go")
+	assert.NotContains(t, err.Error()+logged.String(), "hunter2")
 }
 
 // onlyToken hides TokenCtx.

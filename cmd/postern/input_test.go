@@ -64,8 +64,7 @@ func TestInputIsReadToALimitAndNeverCut(t *testing.T) {
 	assert.Contains(t, r.err, "expected at most 16384 bytes")
 	r = runCLI(t, env, strings.Repeat("a", maxToken), "introspect")
 	assert.Equal(t, exitRefused, r.code)
-	assert.Contains(t, r.out, "at most 8192 bytes")
-	assert.NotContains(t, r.out, "one answer for all of these", "the server was not asked")
+	assert.Contains(t, r.out, "one answer for all of these", "the server was asked about all of it")
 
 	big := filepath.Join(t.TempDir(), "big.json")
 	require.NoError(t, os.WriteFile(big, bytes.Repeat([]byte(" "), maxCallBody+1), 0o600))
