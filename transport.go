@@ -137,9 +137,11 @@ func (t *Transport) again(req *http.Request, resp *http.Response, refused *oauth
 			return resp, nil
 		}
 	}
-	// Read to its end, a short answer leaves the connection free for the second try.
-	io.CopyN(io.Discard, resp.Body, 4<<10)
-	resp.Body.Close()
+	if resp.Body != nil { // as that of a RoundTripper in a test may be
+		// Read to its end, a short answer leaves the connection free for the second try.
+		io.CopyN(io.Discard, resp.Body, 4<<10)
+		resp.Body.Close()
+	}
 	resp, err = t.send(&second, fresh)
 	if err != nil {
 		return nil, err

@@ -532,6 +532,23 @@ func TestTransportStopsFetchingForAnAPIThatRefusesAll(t *testing.T) {
 	})
 }
 
+// As http.Client does, the Transport takes answers without a Body, which only a RoundTripper in a test gives.
+func TestTransportOverABaseWithoutBodies(t *testing.T) {
+	client := &http.Client{Transport: &postern.Transport{
+		Source: postern.Reuse(living(time.Hour, 0), postern.ReuseConfig{}), Origins: []string{"https://api.example.com"},
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				return &http.Response{StatusCode: 401}, nil
+			}
+			return &http.Response{StatusCode: 200}, nil
+		}),
+	}}
+	resp, err := client.Get("https://api.example.com")
+	require.NoError(t, err)
+	resp.Body.Close()
+	assert.Equal(t, 200, resp.StatusCode)
+}
+
 // 100 callers that are refused together make for one call of the source, not a hundred.
 func TestTransportRefusedTogether(t *testing.T) {
 	src := living(time.Hour, 0)
