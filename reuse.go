@@ -48,9 +48,9 @@ type ReuseConfig struct {
 //   - No token in hand: all callers share one call of src. Each leaves when its own context ends, with an error that wraps the
 //     context's; the call goes on for the others, under a context of its own (FetchTimeout) without anybody's values.
 //   - A refusal by the server, an *Error with a code and status 400 or 401, or status 429, is remembered: at first for 1 s, then
-//     twice as long each time up to 1 min, or for Error.RetryAfter, up to 10 min, where that is longer. See
-//     ReuseConfig.Credential. Of other failures the first is forgotten at once, and those in a row are remembered for 100 ms,
-//     then twice as long each time up to 1 s.
+//     twice as long each time up to 1 min; any other 4xx for 100 ms, then twice as long each time up to 1 s. Where
+//     Error.RetryAfter is longer, that counts, up to 10 min. See ReuseConfig.Credential. Other failures are not remembered: the
+//     next caller makes src be called again.
 //   - Lifetimes: a token without Expiry never ends, nor does one with more than 100 years to go. One that has ended
 //     when it comes is an error, as is one that is nil or empty. One that lives for 2 min or less is renewed at half of its life.
 //   - Invalidate drops exactly that token. When a call under way then brings that very token, src is called once more; what
@@ -93,7 +93,7 @@ const (
 
 	maxRefusalMemory = time.Minute
 	maxRetryAfter    = 10 * time.Minute
-	maxFailureMemory = time.Second
+	maxAnswerMemory  = time.Second
 	// minRenewalGap keeps a renewal that fails from being tried ever faster as the token's end comes near.
 	minRenewalGap = time.Second
 	// timerSlack is how much earlier than need be hand is taken away: timers come late, and the long way looks at the clock.
@@ -115,8 +115,8 @@ type reuse struct {
 	held     *held // the token in hand, or one that has run out
 	timer    *time.Timer
 	flight   *flight  // the call of src under way
-	failure  *failure // of the last call, until one succeeds
-	failures int      // in a row
+	failure  *failure // of the last call, while it is remembered
+	failures int      // in a row that were to be remembered
 }
 
 // held is a token in hand. It is not changed once it is stored.
@@ -304,8 +304,7 @@ func (r *reuse) land(f *flight, out outcome) (again bool) {
 		r.failure, r.failures = nil, 0
 		r.hold(lifeOf(out.token, old, now))
 	default:
-		r.failures++
-		r.failure = &failure{out.err, now + memory(out.answer, r.failures), out.credential}
+		r.remember(out, now)
 		if invisible {
 			r.hold(&held{old.token, later(now, old.end), old.end})
 		}
@@ -318,6 +317,17 @@ func (r *reuse) land(f *flight, out outcome) (again bool) {
 			"ends_in", (old.end - now).Round(time.Second), "next_try_in", (next.renew - now).Round(time.Second))
 	}
 	return false
+}
+
+// remember keeps a failure that others are to be given, and forgets those before it, under the lock.
+func (r *reuse) remember(out outcome, now time.Duration) {
+	wait := memory(out.answer, r.failures)
+	if wait == 0 {
+		r.failure, r.failures = nil, 0
+		return
+	}
+	r.failure = &failure{out.err, now + wait, out.credential}
+	r.failures++
 }
 
 // hold takes h, or nothing, for the token in hand, under the lock.
@@ -376,17 +386,17 @@ func later(now, end time.Duration) time.Duration {
 	return now + max(shorten((end-now)/2, 5), minRenewalGap)
 }
 
-// memory is how long a failure, the n-th in a row, is remembered. The server's answer may be nil.
-func memory(answer *Error, n int) time.Duration {
+// memory is how long a failure is remembered, after so many before it that were. The server's answer may be nil.
+func memory(answer *Error, before int) time.Duration {
 	if answer == nil {
-		answer = &Error{}
+		return 0
 	}
 	var wait time.Duration
-	switch refused := answer.Code != "" && (answer.StatusCode == http.StatusBadRequest || answer.StatusCode == http.StatusUnauthorized); {
-	case refused, answer.StatusCode == http.StatusTooManyRequests:
-		wait = double(time.Second, n-1, maxRefusalMemory)
-	case n > 1:
-		wait = double(100*time.Millisecond, n-2, maxFailureMemory)
+	switch status := answer.StatusCode; {
+	case status == http.StatusTooManyRequests, answer.Code != "" && (status == http.StatusBadRequest || status == http.StatusUnauthorized):
+		wait = double(time.Second, before, maxRefusalMemory)
+	case status >= 400 && status < 500:
+		wait = double(100*time.Millisecond, before, maxAnswerMemory)
 	}
 	return max(shorten(wait, 5), min(answer.RetryAfter, maxRetryAfter))
 }

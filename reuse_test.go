@@ -345,7 +345,9 @@ func TestReuseRemembersRefusals(t *testing.T) {
 		"blocked, with Retry-After":  {refusal(429, "", 5*time.Minute), 2, 3},
 		"absurd Retry-After":         {refusal(503, "", 1000*time.Hour), 1, 2},
 		"400 that is no OAuth error": {refusal(400, "", 0), 500, 900},
-		"unavailable":                {fmt.Errorf("dial: %w", postern.ErrUnavailable), 500, 900},
+		"a proxy's 403":              {refusal(403, "", 0), 500, 900},
+		"503, which is retried":      {refusal(503, "", 0), 12_000, 12_000},
+		"unavailable":                {fmt.Errorf("dial: %w", postern.ErrUnavailable), 12_000, 12_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -363,22 +365,52 @@ func TestReuseRemembersRefusals(t *testing.T) {
 	}
 }
 
-// A first failure that says nothing about the credential is forgotten at once; so are all, once a call succeeds.
-func TestReuseForgetsFailures(t *testing.T) {
+// The first caller after an outage gets a token, however many renewals and calls have failed before.
+func TestReuseForgetsAnOutageAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		down := false
 		src := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
-			if n%2 == 1 {
+			if down {
 				return nil, postern.ErrUnavailable
 			}
-			return numbered(n, time.Minute), nil
+			return numbered(n, life), nil
 		}}
-		reuse := postern.Reuse(src, postern.ReuseConfig{})
-		for i := range 5 {
+		reuse := postern.Reuse(src, postern.ReuseConfig{Logger: quiet()})
+		start := time.Now()
+		get(t, reuse)
+		down = true
+		for time.Since(start) < life {
+			assert.Equal(t, "token-1", get(t, reuse))
+			time.Sleep(time.Second)
+		}
+		for range 5 {
 			_, err := reuse.Token()
 			assert.ErrorIs(t, err, postern.ErrUnavailable)
-			assert.Equal(t, fmt.Sprintf("token-%d", 2*i+2), get(t, reuse))
-			time.Sleep(time.Minute)
 		}
+		down = false
+		assert.NotEqual(t, "token-1", get(t, reuse))
+	})
+}
+
+// Refusals are remembered for as long as those in a row say, and not what was unavailable before them.
+func TestReuseCountsRefusalsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
+			switch {
+			case n <= 10:
+				return nil, postern.ErrUnavailable
+			case n == 11:
+				return nil, refusal(400, "invalid_grant", 0)
+			}
+			return numbered(n, life), nil
+		}}
+		reuse := postern.Reuse(src, postern.ReuseConfig{})
+		for range 11 {
+			_, err := reuse.Token()
+			require.Error(t, err)
+		}
+		time.Sleep(time.Second)
+		assert.Equal(t, "token-12", get(t, reuse))
 	})
 }
 
