@@ -142,6 +142,10 @@ func (t *Transport) again(req *http.Request, resp *http.Response, refused *oauth
 		io.CopyN(io.Discard, resp.Body, 4<<10)
 		resp.Body.Close()
 	}
+	if err := ctx.Err(); err != nil { // while it was read
+		closeBody(&second)
+		return nil, err
+	}
 	resp, err = t.send(&second, fresh)
 	if err != nil {
 		return nil, err

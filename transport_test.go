@@ -403,6 +403,40 @@ func TestTransportSendsNothingForAContextThatHasEnded(t *testing.T) {
 	}
 }
 
+// Nor a second time, when the context ends while the 401 is read, which its server may draw out.
+func TestTransportSendsNothingAgainForAContextThatHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var sent int
+	var bodies []*body
+	transport := &postern.Transport{Source: postern.Reuse(living(time.Hour, 0), postern.ReuseConfig{}), Origins: []string{"https://api.example.com"},
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			sent++
+			resp := consume(r, 401)
+			b := &body{Reader: readerFunc(func([]byte) (int, error) { cancel(); return 0, ctx.Err() })}
+			resp.Body, bodies = b, append(bodies, b)
+			return resp, nil
+		})}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.example.com/x", nil)
+	require.NoError(t, err)
+	req.GetBody = func() (io.ReadCloser, error) {
+		b := &body{Reader: strings.NewReader("x")}
+		bodies = append(bodies, b)
+		return b, nil
+	}
+	req.Body, _ = req.GetBody()
+	_, err = transport.RoundTrip(req)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, sent)
+	assert.Len(t, bodies, 3)
+	for _, b := range bodies {
+		assert.EqualValues(t, 1, b.closed.Load())
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 func TestTransportBase(t *testing.T) {
 	_, err := send(t, fixed(secret), nil, func(*http.Request) (*http.Response, error) { return nil, errors.ErrUnsupported })
 	assert.ErrorIs(t, err, errors.ErrUnsupported)
