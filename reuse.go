@@ -43,8 +43,8 @@ type ReuseConfig struct {
 //
 //   - Renewal: at min(max(10 %, 1 min), half) of its life before a token ends, less up to a tenth of that at random so
 //     that a fleet spreads out, the next caller starts a call of src in the background, and goes on with the token in hand.
-//     A renewal that fails, or brings the same token again, is tried again after half of the time that is left. Nothing
-//     polls, and without callers nothing is renewed.
+//     A renewal that fails, or brings the same token again, is tried again after half of the time that is left, or after
+//     Error.RetryAfter where that is longer. Nothing polls, and without callers nothing is renewed.
 //   - No token in hand: all callers share one call of src. Each leaves when its own context ends, with an error that wraps the
 //     context's; the call goes on for the others, under a context of its own (FetchTimeout) without anybody's values.
 //   - A refusal by the server, an *Error with a code and status 400 or 401, or status 429, is remembered: at first for 1 s, then
@@ -122,7 +122,7 @@ type reuse struct {
 // held is a token in hand. It is not changed once it is stored.
 type held struct {
 	token      *oauth2.Token
-	renew, end time.Duration
+	renew, end time.Duration // renew is not after end
 }
 
 type flight struct {
@@ -306,7 +306,7 @@ func (r *reuse) land(f *flight, out outcome) (again bool) {
 	default:
 		r.remember(out, now)
 		if invisible {
-			r.hold(&held{old.token, later(now, old.end), old.end})
+			r.hold(&held{old.token, later(now, old.end, asked(out.answer)), old.end})
 		}
 	}
 	close(f.done)
@@ -375,15 +375,24 @@ func lifeOf(token *oauth2.Token, old *held, now time.Duration) *held {
 	}
 	end := now + life
 	if old != nil && old.token.AccessToken == token.AccessToken {
-		return &held{token, later(now, end), end}
+		return &held{token, later(now, end, 0), end}
 	}
 	lead := min(max(life/10, time.Minute), life/2)
 	return &held{token, end - shorten(lead, 10), end}
 }
 
-// later is when a renewal that brought nothing is tried again: each time after half of what is left.
-func later(now, end time.Duration) time.Duration {
-	return now + max(shorten((end-now)/2, 5), minRenewalGap)
+// later is when a renewal that brought nothing is tried again: each time after half of what is left, or the wait that the server
+// asked for, and at the end at the latest.
+func later(now, end, wait time.Duration) time.Duration {
+	return min(now+max(shorten((end-now)/2, 5), minRenewalGap, wait), end)
+}
+
+// asked is how long the server's answer, which may be nil, asks to wait, as far as it is heeded.
+func asked(answer *Error) time.Duration {
+	if answer == nil {
+		return 0
+	}
+	return min(answer.RetryAfter, maxRetryAfter)
 }
 
 // memory is how long a failure is remembered, after so many before it that were. The server's answer may be nil.
@@ -398,7 +407,7 @@ func memory(answer *Error, before int) time.Duration {
 	case status >= 400 && status < 500:
 		wait = double(100*time.Millisecond, before, maxAnswerMemory)
 	}
-	return max(shorten(wait, 5), min(answer.RetryAfter, maxRetryAfter))
+	return max(shorten(wait, 5), asked(answer))
 }
 
 func double(d time.Duration, times int, limit time.Duration) time.Duration {

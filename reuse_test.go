@@ -221,6 +221,63 @@ func TestReuseFailedRenewalBacksOff(t *testing.T) {
 	})
 }
 
+// However late a renewal fails, or brings the same token again, a token is not handed out after its end.
+func TestReuseHandsOutNoTokenThatHasEnded(t *testing.T) {
+	for name, again := range map[string]bool{"a renewal that fails": false, "the same token again": true} {
+		for _, life := range []time.Duration{50 * time.Millisecond, time.Second, time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
+				var token *oauth2.Token
+				src := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
+					switch {
+					case token == nil:
+						token = numbered(n, life)
+					case !again:
+						return nil, postern.ErrUnavailable
+					}
+					return token, nil
+				}}
+				reuse := postern.Reuse(src, postern.ReuseConfig{Logger: quiet()})
+				start := time.Now()
+				get(t, reuse)
+				for time.Since(start) < 2*life {
+					_, err := reuse.Token()
+					assert.Equal(t, time.Since(start) >= life, err != nil, "%s: %s of %s", name, time.Since(start), life)
+					time.Sleep(life / 100)
+				}
+			})
+		}
+	}
+}
+
+// A renewal that is told to wait does so, and no longer than the token lives.
+func TestReuseRenewalWaitsAsLongAsTheServerAsks(t *testing.T) {
+	for asked, want := range map[time.Duration]int64{0: 4, 50 * time.Second: 2, time.Hour: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			src := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
+				if n > 1 {
+					return nil, refusal(503, "", asked)
+				}
+				return numbered(n, 2*time.Minute), nil
+			}}
+			reuse := postern.Reuse(src, postern.ReuseConfig{Logger: quiet()})
+			start := time.Now()
+			for time.Since(start) < 110*time.Second {
+				get(t, reuse)
+				time.Sleep(time.Second / 2)
+			}
+			synctest.Wait()
+			if asked == 0 {
+				assert.GreaterOrEqual(t, src.calls.Load(), want)
+			} else {
+				assert.Equal(t, want, src.calls.Load(), asked)
+			}
+			time.Sleep(10 * time.Second)
+			_, err := reuse.Token()
+			assert.Error(t, err)
+		})
+	}
+}
+
 // A source with a cache of its own gives the same token again: that is asked for as seldom as after a failure.
 func TestReuseOverACache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
