@@ -125,7 +125,7 @@ func rolloverBench() harness.Bench {
 		Claims: []harness.Claim{{Contender: "postern", Key: "fetches", Most: 1}, {Contender: "postern", Key: "waited", Most: 0}},
 	}
 	for _, l := range libraries {
-		// Of a token that lives 2 s postern spends the second half, less up to a fifth of it, in its window.
+		// Of a token that lives 2 s postern spends the second half, less up to a tenth of it, in its window.
 		life, wait := 2, 1300*time.Millisecond
 		if l.early > 0 {
 			life, wait = l.early+1, 1100*time.Millisecond
