@@ -221,6 +221,31 @@ func TestReuseFailedRenewalBacksOff(t *testing.T) {
 	})
 }
 
+// An hour of failures that begins as the window of a 12-hour token opens costs 4 calls in vain, whatever the jitter.
+func TestReuseAnHourOfFailures(t *testing.T) {
+	for range 25 {
+		synctest.Test(t, func(t *testing.T) {
+			var since time.Time
+			src := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
+				switch {
+				case n == 2:
+					since = time.Now()
+					fallthrough
+				case n > 2 && time.Since(since) < time.Hour:
+					return nil, postern.ErrUnavailable
+				}
+				return numbered(n, life), nil
+			}}
+			reuse := postern.Reuse(src, postern.ReuseConfig{Logger: quiet()})
+			for start := time.Now(); time.Since(start) < life; time.Sleep(time.Minute) {
+				get(t, reuse)
+			}
+			assert.LessOrEqual(t, src.calls.Load(), int64(1+4+1))
+			synctest.Wait()
+		})
+	}
+}
+
 // However late a renewal fails, or brings the same token again, a token is not handed out after its end.
 func TestReuseHandsOutNoTokenThatHasEnded(t *testing.T) {
 	for name, again := range map[string]bool{"a renewal that fails": false, "the same token again": true} {
