@@ -203,6 +203,9 @@ func isName(host string) bool {
 // dialled returns what net/http connects to for an international name. The mapping (RFC 5891 with UTS 46) is not exported by
 // the standard library, so a transport is asked to dial, and the dialler writes down the name and refuses.
 func dialled(host string) (string, bool) {
+	if strings.Contains(host, ":") { // what follows would pass for its port
+		return "", false
+	}
 	var address string
 	refused := errors.New("not dialled")
 	transport := &http.Transport{

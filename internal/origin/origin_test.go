@@ -86,7 +86,7 @@ func TestOfHandMadeURLs(t *testing.T) {
 	for _, host := range []string{
 		"api.example.com@evil.example", "evil.example#.example.com", "evil.example/.example.com", "evil.example\\.example.com",
 		"[api.example.com]", "api.example.com:443:80", "api.example.com:http", "api.example.com ", "api.example.com\x00",
-		"a b.example.com", strings.Repeat("a.", 130) + "example.com",
+		"bücher.example:443:80", "\u00ad127.0.0.1::80", "a b.example.com", strings.Repeat("a.", 130) + "example.com",
 	} {
 		assert.Empty(t, origin.Of(&url.URL{Scheme: "https", Host: host}), "host %q", host)
 	}
