@@ -47,10 +47,10 @@ type ReuseConfig struct {
 //     Error.RetryAfter where that is longer. Nothing polls, and without callers nothing is renewed.
 //   - No token in hand: all callers share one call of src. Each leaves when its own context ends, with an error that wraps the
 //     context's; the call goes on for the others, under a context of its own (FetchTimeout) without anybody's values.
-//   - A refusal by the server, an *Error with a code and status 400 or 401, or status 429, is remembered: at first for 1 s, then
-//     twice as long each time up to 1 min; any other 4xx for 100 ms, then twice as long each time up to 1 s. Where
-//     Error.RetryAfter is longer, that counts, up to 10 min. See ReuseConfig.Credential. Other failures are not remembered: the
-//     next caller makes src be called again.
+//   - A refusal by the server, an *Error or *oauth2.RetrieveError with a code and status 400 or 401, or status 429, is
+//     remembered: at first for 1 s, then twice as long each time up to 1 min; any other 4xx for 100 ms, then twice as long each
+//     time up to 1 s. Where Error.RetryAfter is longer, that counts, up to 10 min. See ReuseConfig.Credential. Other failures
+//     are not remembered: the next caller makes src be called again.
 //   - Lifetimes: a token without Expiry never ends, nor does one with more than 100 years to go. One that has ended
 //     when it comes is an error, as is one that is nil or empty. One that lives for 2 min or less is renewed at half of its life.
 //   - Invalidate drops exactly that token. When a call under way then brings that very token, src is called once more; what
@@ -276,9 +276,18 @@ func (r *reuse) ask(ctx context.Context) outcome {
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = r.late(err.Error())
 	}
-	var answer *Error
-	errors.As(err, &answer)
-	return outcome{token, err, answer, credential}
+	return outcome{token, err, answerIn(err), credential}
+}
+
+// answerIn finds what the server said, in the error of a source of this module or of x/oauth2, or returns nil.
+func answerIn(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.Response != nil {
+		return &Error{StatusCode: e.Response.StatusCode, Code: e.ErrorCode}
+	}
+	return nil
 }
 
 // late is the error for a call that took too long. It deliberately wraps no context error: callers would take it for their

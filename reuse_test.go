@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -428,6 +429,8 @@ func TestReuseRemembersRefusals(t *testing.T) {
 		"absurd Retry-After":         {refusal(503, "", 1000*time.Hour), 1, 2},
 		"400 that is no OAuth error": {refusal(400, "", 0), 500, 900},
 		"a proxy's 403":              {refusal(403, "", 0), 500, 900},
+		"wrong secret, to x/oauth2":  {&oauth2.RetrieveError{Response: &http.Response{StatusCode: 401}, ErrorCode: "invalid_client"}, 14, 22},
+		"no answer, to x/oauth2":     {&oauth2.RetrieveError{ErrorCode: "invalid_client"}, 12_000, 12_000},
 		"503, which is retried":      {refusal(503, "", 0), 12_000, 12_000},
 		"unavailable":                {fmt.Errorf("dial: %w", postern.ErrUnavailable), 12_000, 12_000},
 	} {
