@@ -32,14 +32,15 @@ type Clock struct {
 func New(logger *slog.Logger) *Clock { return &Clock{logger: logger} }
 
 // Observe learns from an answer's header, given when its request began to be sent and when its head was received. Only an
-// answer that no cache can have kept counts: with no-store, and without an Age.
+// answer that no cache can have kept counts: without an Age, and with no-store or nothing at all about caching, which is how an
+// answer to a POST says the same (RFC 9110 §9.3.3).
 //
 // The Date header (RFC 9110 §6.6.1) is cut to whole seconds and was written somewhen between the two times, so it tells a range. A
 // correction that lies in the range stays as it is; otherwise the middle of the range is the new one, at most a day either
 // way.
 func (c *Clock) Observe(header http.Header, sent, received time.Time) {
 	date, err := http.ParseTime(header.Get("Date"))
-	if err != nil || header.Get("Age") != "" || !noStore(header) {
+	if err != nil || header.Get("Age") != "" || mayBeKept(header) {
 		return
 	}
 	sent, received = sent.Round(0), received.Round(0) // the wall clock is what is corrected
@@ -83,13 +84,13 @@ func (c *Clock) log() {
 	c.logged = far
 }
 
-func noStore(header http.Header) bool {
+func mayBeKept(header http.Header) bool {
 	for _, value := range header.Values("Cache-Control") {
 		for directive := range strings.SplitSeq(value, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-store") {
-				return true
+				return false
 			}
 		}
 	}
-	return false
+	return header.Get("Cache-Control") != "" || header.Get("Expires") != ""
 }

@@ -31,7 +31,11 @@ func TestOnlyAnswersThatNobodyKeptCount(t *testing.T) {
 	}{
 		"no-store":                   {header(ahead), true},
 		"no-store among others":      {header(ahead, "Cache-Control", "private, No-Store,max-age=0"), true},
-		"no Cache-Control":           {header(ahead, "Cache-Control", ""), false},
+		"nothing about caching":      {header(ahead, "Cache-Control", ""), true},
+		"a lifetime":                 {header(ahead, "Cache-Control", "max-age=300"), false},
+		"the date of an end":         {header(ahead, "Cache-Control", "", "Expires", ahead.UTC().Format(http.TimeFormat)), false},
+		"an end, and no-store":       {header(ahead, "Expires", "0"), true},
+		"an Age alone":               {header(ahead, "Cache-Control", "", "Age", "7"), false},
 		"only no-cache":              {header(ahead, "Cache-Control", "no-cache, x-no-store"), false},
 		"an Age":                     {header(ahead, "Age", "0"), false},
 		"no Date":                    {header(ahead, "Date", ""), false},
