@@ -259,6 +259,7 @@ func TestACachedDateIsNotBelieved(t *testing.T) {
 		b.Misbehave(zitadeltest.TokenEndpoint, -1, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+			w.Header().Set("Age", "3600")
 			w.WriteHeader(http.StatusBadRequest)
 			w.Write([]byte(`{"error":"invalid_grant"}`))
 		})
