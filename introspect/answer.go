@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (r *rules) judge(answer []byte, now time.Time) (cache.Entry[verdict], error
 	}
 	var notBefore time.Time
 	if value, ok := object.Get("nbf"); ok {
-		if notBefore, err = strictjson.Time(value); err != nil {
+		if notBefore, err = timeUp(value); err != nil {
 			return cache.Entry[verdict]{}, fmt.Errorf("introspection answer: nbf: %w", err)
 		}
 	}
@@ -81,7 +82,7 @@ func (r *rules) judge(answer []byte, now time.Time) (cache.Entry[verdict], error
 		}
 	}
 	_, issued := object.Get("iss")
-	expires := !id.Expiry().IsZero()
+	_, expires := object.Get("exp") // and not by Expiry's zero time, which is a date like any other: the first second of the year 1
 	switch {
 	case expires && !id.Expiry().After(now):
 		return r.refuse(errExpired, r.negativeTTL), nil
@@ -107,6 +108,15 @@ func (r *rules) judge(answer []byte, now time.Time) (cache.Entry[verdict], error
 
 func (r *rules) refuse(err error, ttl time.Duration) cache.Entry[verdict] {
 	return cache.Entry[verdict]{Value: verdict{err: err}, Bad: true, Fresh: ttl}
+}
+
+// timeUp reads a NumericDate as strictjson.Time does, but rounds a fraction up: dropping it would let a token in before its time.
+func timeUp(value string) (time.Time, error) {
+	t, err := strictjson.Time(value)
+	if seconds, _ := strconv.ParseFloat(value, 64); err == nil && seconds > float64(t.Unix()) {
+		t = t.Add(time.Second)
+	}
+	return t, err
 }
 
 // session is the part of ZITADEL's token ids that names the session, by which its events end tokens.

@@ -1,13 +1,17 @@
 package introspect
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,10 +36,19 @@ var decisions = []struct {
 	{"RFC 7662 §2.2 active as a string is refused", 200, `{"active":"true"}`, postern.ErrInvalidToken},
 	{"RFC 7662 §2.2 active as a number is refused", 200, `{"active":1}`, postern.ErrInvalidToken},
 	{"RFC 7662 §2.2 active null is refused", 200, `{"active":null}`, postern.ErrInvalidToken},
+	{"RFC 7662 §2.2 active as an array is refused", 200, `{"active":[true]}`, postern.ErrInvalidToken},
+	{"RFC 7662 §2.2 active as an object is refused", 200, `{"active":{"active":true}}`, postern.ErrInvalidToken},
+	{"RFC 7662 §2.2 active further down is refused", 200, `{"answer":{"active":true}}`, postern.ErrInvalidToken},
+	{"RFC 7662 §2.2 active false is refused whatever else is wrong", 200, `{"active":false,"exp":"soon","sub":1}`, postern.ErrInvalidToken},
 
 	{"RFC 8259 §4 active twice is no answer", 200, `{"active":false,"active":true}`, postern.ErrUnavailable},
 	{"RFC 8259 §4 active in another case is no answer", 200, `{"active":false,"ACTIVE":true}`, postern.ErrUnavailable},
 	{"RFC 8259 §4 active in another case alone is no answer", 200, `{"Active":true}`, postern.ErrUnavailable},
+	{"RFC 8259 §7 active written with an escape gives access", 200, `{"\u0061ctive":true}`, nil},
+	{"RFC 8259 §7 active twice, once written with an escape, is no answer", 200, `{"active":false,"\u0061ctive":true}`, postern.ErrUnavailable},
+	{"RFC 8259 §7 active in another case, written with an escape, is no answer", 200, `{"active":false,"\u0041ctive":true}`, postern.ErrUnavailable},
+	{"RFC 8259 §4 iss with a long s, another case of s, is no answer", 200, `{"active":true,"i\u017fs":"x"}`, postern.ErrUnavailable},
+	{"RFC 8259 §4 token_type with a Kelvin sign, another case of k, is no answer", 200, `{"active":true,"to\u212aen_type":"x"}`, postern.ErrUnavailable},
 	{"RFC 8259 §4 exp twice is no answer", 200, `{"active":true,"exp":{-60},"exp":{+60}}`, postern.ErrUnavailable},
 	{"RFC 8259 §4 aud in another case is no answer", 200, `{"active":true,"Aud":"api"}`, postern.ErrUnavailable},
 	{"RFC 8259 §4 iss twice is no answer", 200, `{"active":true,"iss":"` + issuer + `","iss":"` + issuer + `"}`, postern.ErrUnavailable},
@@ -47,12 +60,18 @@ var decisions = []struct {
 	{"RFC 7519 §4.1.4 exp in the past is refused", 200, `{"active":true,"exp":{-60}}`, postern.ErrInvalidToken},
 	{"RFC 7519 §4.1.4 exp now is refused", 200, `{"active":true,"exp":{+0}}`, postern.ErrInvalidToken},
 	{"RFC 7519 §4.1.4 exp one second ago is refused, skew or not", 200, `{"active":true,"exp":{-1}}`, postern.ErrInvalidToken},
+	{"RFC 7519 §4.1.4 exp in less than a second is refused", 200, `{"active":true,"exp":{+0}.5}`, postern.ErrInvalidToken},
+	{"RFC 7519 §4.1.4 exp zero is refused", 200, `{"active":true,"exp":0}`, postern.ErrInvalidToken},
+	{"RFC 7519 §4.1.4 exp below zero is refused", 200, `{"active":true,"exp":-1}`, postern.ErrInvalidToken},
+	{"RFC 7519 §4.1.4 exp in the first second of the year 1, Go's zero time, is refused", 200, `{"active":true,"exp":-62135596800}`, postern.ErrInvalidToken},
 	{"RFC 7519 §4.1.4 exp in the year 9999 gives access", 200, `{"active":true,"exp":253402300799}`, nil},
 	{"RFC 7519 §4.1.4 exp beyond the year 9999 is no answer", 200, `{"active":true,"exp":1e300}`, postern.ErrUnavailable},
 	{"RFC 7519 §4.1.4 exp as a string is no answer", 200, `{"active":true,"exp":"{+60}"}`, postern.ErrUnavailable},
 	{"RFC 7519 §4.1.4 exp null is no answer", 200, `{"active":true,"exp":null}`, postern.ErrUnavailable},
 	{"RFC 7519 §4.1.5 nbf now gives access", 200, `{"active":true,"nbf":{+0}}`, nil},
 	{"RFC 7519 §4.1.5 nbf in the future is refused, skew or not", 200, `{"active":true,"nbf":{+1}}`, postern.ErrInvalidToken},
+	{"RFC 7519 §4.1.5 nbf in less than a second is refused", 200, `{"active":true,"nbf":{+0}.5}`, postern.ErrInvalidToken},
+	{"RFC 7519 §4.1.5 nbf with a fraction in the past gives access", 200, `{"active":true,"nbf":{-1}.5}`, nil},
 	{"RFC 7519 §4.1.5 nbf as a string is no answer", 200, `{"active":true,"nbf":"{-1}"}`, postern.ErrUnavailable},
 	{"RFC 7519 §4.1.5 nbf twice is no answer", 200, `{"active":true,"nbf":{+60},"nbf":{-60}}`, postern.ErrUnavailable},
 
@@ -61,6 +80,7 @@ var decisions = []struct {
 	{"RFC 7662 §2.2 iss with a slash more is another", 200, `{"active":true,"iss":"` + issuer + `/"}`, postern.ErrInvalidToken},
 	{"RFC 7662 §2.2 iss empty is another", 200, `{"active":true,"iss":""}`, postern.ErrInvalidToken},
 	{"RFC 7662 §2.2 iss as a number is no answer", 200, `{"active":true,"iss":1}`, postern.ErrUnavailable},
+	{"RFC 7662 §2.2 iss null is no answer", 200, `{"active":true,"iss":null}`, postern.ErrUnavailable},
 	{"RFC 6750 §1.1 token_type Bearer gives access", 200, `{"active":true,"token_type":"Bearer"}`, nil},
 	{"RFC 6749 §5.1 token_type in any case gives access", 200, `{"active":true,"token_type":"bearer"}`, nil},
 	{"RFC 9449 §6 token_type DPoP is refused", 200, `{"active":true,"token_type":"DPoP"}`, postern.ErrInvalidToken},
@@ -74,10 +94,14 @@ var decisions = []struct {
 	{"RFC 8259 §2 nothing is no answer", 200, ``, postern.ErrUnavailable},
 	{"RFC 8259 §2 half an object is no answer", 200, `{"active":true`, postern.ErrUnavailable},
 	{"RFC 8259 §2 text after the object is no answer", 200, `{"active":true} {}`, postern.ErrUnavailable},
+	{"RFC 8259 §2 white space around the object gives access", 200, "\r\n\t {\"active\":true} \n", nil},
+	{"RFC 8259 §2 a NUL after the object is no answer", 200, "{\"active\":true}\x00", postern.ErrUnavailable},
+	{"RFC 8259 §8.1 a byte order mark is no answer", 200, "\ufeff{\"active\":true}", postern.ErrUnavailable},
+	{"RFC 8259 §9 nesting too deep is no answer", 200, `{"active":true,"x":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, postern.ErrUnavailable},
 	{"RFC 8259 §8.1 no UTF-8 is no answer", 200, "{\"active\":true,\"sub\":\"\xff\"}", postern.ErrUnavailable},
 	{"RFC 7662 §2.2 another JSON value is no answer", 200, `[{"active":true}]`, postern.ErrUnavailable},
-	{"more than 64 KiB is no answer", 200, `{"active":true,"x":"` + strings.Repeat("x", maxAnswer) + `"}`, postern.ErrUnavailable},
-	{"more than 1 MiB is no answer", 200, `{"active":true,"x":"` + strings.Repeat("x", 1<<20) + `"}`, postern.ErrUnavailable},
+	{"RFC 8259 §9 more than 64 KiB is no answer", 200, `{"active":true,"x":"` + strings.Repeat("x", maxAnswer) + `"}`, postern.ErrUnavailable},
+	{"RFC 8259 §9 more than 1 MiB is no answer", 200, `{"active":true,"x":"` + strings.Repeat("x", 1<<20) + `"}`, postern.ErrUnavailable},
 
 	{"RFC 6749 §5.2 400 unauthorized_client is about us", 400, `{"error":"unauthorized_client"}`, postern.ErrUnavailable},
 	{"RFC 7662 §2.3 401 invalid_client is about us", 401, `{"error":"invalid_client"}`, postern.ErrUnavailable},
@@ -89,7 +113,7 @@ var decisions = []struct {
 	{"RFC 9110 §15.6.1 500 is no answer", 500, `{"active":true}`, postern.ErrUnavailable},
 	{"RFC 9110 §15.6.4 503 is no answer", 503, ``, postern.ErrUnavailable},
 	{"RFC 9110 §15.4.3 302 is no answer and not followed", 302, `{"active":true}`, postern.ErrUnavailable},
-	{"no answer is no answer", 0, ``, postern.ErrUnavailable},
+	{"RFC 9112 §8 a connection that breaks is no answer", 0, ``, postern.ErrUnavailable},
 }
 
 // at replaces {+60} by the time in sixty seconds.
@@ -137,6 +161,68 @@ func TestDecisionAudienceRFC7519Section413(t *testing.T) {
 		v := newVerifier(t, &stub{answer: status(200, body)}, func(c *Config) { c.Audience = []string{"api", "project"} })
 		_, err := v.Verify(t.Context(), "token")
 		require.ErrorIs(t, err, want, body)
+	}
+}
+
+// What a server says in a way that leaves doubt about it is no answer, though the words are the best.
+func TestDecisionTransfer(t *testing.T) {
+	const said = `{"active":true}`
+	bomb := func() []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, _ = w.Write([]byte(said))
+		for range 64 {
+			_, _ = w.Write(bytes.Repeat([]byte(" "), 1<<20))
+		}
+		_ = w.Close()
+		return b.Bytes()
+	}()
+	for rule, write := range map[string]func(w http.ResponseWriter){
+		"RFC 9112 §8 a body shorter than its Content-Length": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte(said))
+		},
+		"RFC 9112 §8 a body without its last chunk": func(w http.ResponseWriter) {
+			_, _ = w.Write([]byte(said))
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		},
+		"RFC 9110 §8.4 64 MiB in 64 KiB of gzip": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb)
+		},
+		"RFC 9110 §8.4 a coding that it has not": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write([]byte(said))
+		},
+		"RFC 7662 §2.2 another content type": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(said))
+		},
+		"RFC 7662 §2.2 no content type": func(w http.ResponseWriter) {
+			w.Header()["Content-Type"] = nil
+			_, _ = w.Write([]byte(said))
+		},
+		"RFC 9110 §15.3.5 204": func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) },
+		"RFC 9110 §15.4.9 308, which is not followed": func(w http.ResponseWriter) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(http.StatusPermanentRedirect)
+			_, _ = w.Write([]byte(said))
+		},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				assert.Equal(t, "/introspect", r.URL.Path)
+				w.Header().Set("Content-Type", "application/json")
+				write(w)
+			}))
+			defer server.Close()
+			v := newVerifier(t, nil, func(c *Config) { c.IntrospectionURL, c.HTTPClient = server.URL+"/introspect", server.Client() })
+			id, err := v.Verify(t.Context(), "token")
+			require.ErrorIs(t, err, postern.ErrUnavailable)
+			require.NotErrorIs(t, err, postern.ErrInvalidToken)
+			require.Nil(t, id)
+		})
 	}
 }
 
@@ -260,7 +346,8 @@ func TestRolesNeverComeFromScope(t *testing.T) {
 }
 
 // FuzzAnswer holds that no answer makes the judge panic, that an error comes with no entry, and that access comes only from a
-// JSON object which encoding/json, too, reads as active, not expired and of this issuer.
+// JSON object which encoding/json, too, reads as active, not expired, valid already, a bearer token's, of this issuer and, where
+// one is asked for, of this audience.
 func FuzzAnswer(f *testing.F) {
 	now := time.Unix(1795337300, 0)
 	for _, d := range decisions {
@@ -276,6 +363,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(string(data))
 	}
 	r := newRules(Config{Issuer: issuer, TTL: time.Minute, NegativeTTL: time.Second}, time.Hour)
+	choosy := newRules(Config{Issuer: issuer, Audience: []string{"api"}, TTL: time.Minute, NegativeTTL: time.Second}, time.Hour)
 	f.Fuzz(func(t *testing.T, body string) {
 		entry, err := r.judge([]byte(body), now)
 		if err != nil {
@@ -290,17 +378,25 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		var claims struct {
-			Active bool     `json:"active"`
-			Exp    *float64 `json:"exp"`
-			Nbf    *float64 `json:"nbf"`
-			Iss    *string  `json:"iss"`
-			Sub    string   `json:"sub"`
+			Active    bool     `json:"active"`
+			Exp       *float64 `json:"exp"`
+			Nbf       *float64 `json:"nbf"`
+			Iss       *string  `json:"iss"`
+			TokenType *string  `json:"token_type"`
+			Aud       any      `json:"aud"`
+			Sub       string   `json:"sub"`
 		}
 		require.NoError(t, json.Unmarshal([]byte(body), &claims))
 		require.True(t, claims.Active)
 		require.True(t, claims.Exp == nil || *claims.Exp > float64(now.Unix()))
-		require.True(t, claims.Nbf == nil || *claims.Nbf < float64(now.Unix()+1))
+		require.True(t, claims.Nbf == nil || *claims.Nbf <= float64(now.Unix()))
 		require.True(t, claims.Iss == nil || *claims.Iss == issuer)
+		require.True(t, claims.TokenType == nil || strings.EqualFold(*claims.TokenType, "Bearer"))
 		require.Equal(t, claims.Sub, entry.Value.id.Subject())
+
+		entry, err = choosy.judge([]byte(body), now)
+		require.NoError(t, err)
+		list, _ := claims.Aud.([]any)
+		require.Equal(t, claims.Aud == "api" || slices.Contains(list, any("api")), !entry.Bad)
 	})
 }
