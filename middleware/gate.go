@@ -119,7 +119,7 @@ func (p *rule) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 		next.ServeHTTP(w, r)
 		return
 	}
-	token, reason := bearer(r.Header["Authorization"])
+	token, reason := tokenOf(r.Header["Authorization"])
 	if reason == NoToken && p.optional {
 		next.ServeHTTP(w, r)
 		return
