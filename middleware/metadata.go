@@ -32,6 +32,12 @@ type Resource struct {
 	Documentation string
 }
 
+// Validate reports every mistake in r. New panics with what it reports, so a program that has r from its settings asks first.
+func (r *Resource) Validate() error {
+	_, err := r.metadataURL()
+	return err
+}
+
 // Metadata returns where the description of Config.Resource lives, and a handler that serves it, as http.ServeMux.Handle
 // takes them:
 //

@@ -52,6 +52,7 @@ func TestMetadata(t *testing.T) {
 		},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
+			require.NoError(t, c.resource.Validate())
 			gate := middleware.New(answering(nil, nil), middleware.Config{Resource: &c.resource})
 			mux := http.NewServeMux()
 			mux.Handle(gate.Metadata())
@@ -114,6 +115,7 @@ func TestResourceMistakesAreAllToldAtConstruction(t *testing.T) {
 		"documentation that is no URL": {ID: "https://api.example.com", Documentation: "see the wiki"},
 	} {
 		t.Run(rule, func(t *testing.T) {
+			assert.Error(t, resource.Validate())
 			assert.Panics(t, func() { middleware.New(answering(nil, nil), middleware.Config{Resource: &resource}) })
 		})
 	}

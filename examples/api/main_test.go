@@ -140,6 +140,9 @@ func TestSettingsMistakesAreNamed(t *testing.T) {
 		"address in use or wrong": {map[string]string{
 			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ORDERS_ADDR": "nowhere",
 		}, "ORDERS_ADDR: "},
+		"public URL without a scheme": {map[string]string{
+			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ORDERS_URL": "orders.example.com",
+		}, "ORDERS_URL: ID: expected https"},
 		"signing key cut short": {map[string]string{
 			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ZITADEL_SIGNING_KEY": "60qg1",
 		}, "SigningKeys"},

@@ -34,6 +34,9 @@ func readSettings(getenv func(string) string) (settings, error) {
 	}
 	if url := getenv("ORDERS_URL"); url != "" {
 		s.resource = &middleware.Resource{ID: url, Name: "orders", AuthorizationServers: []string{s.issuer}}
+		if err := s.resource.Validate(); err != nil {
+			return s, fmt.Errorf("ORDERS_URL: %w", err)
+		}
 	}
 	file, id, secret := getenv("ZITADEL_API_KEY_FILE"), getenv("ZITADEL_API_CLIENT_ID"), getenv("ZITADEL_API_CLIENT_SECRET")
 	switch {
