@@ -27,8 +27,8 @@ func Basic(clientID, clientSecret string) Auth {
 }
 
 // PrivateKeyJWT authenticates by an assertion (RFC 7523 §2.2) signed with an API application's key: what keyfile.Read or
-// keyfile.Open returns, or a Source of yours. One assertion, good for 5 minutes, is used for 4 of them; a server that takes each one
-// only once gets a new one with every call from the first refusal of that kind on.
+// keyfile.Open returns, or a Source of yours. An assertion is good for 4.5 minutes, and is signed once and used for four fifths of that;
+// a server that takes each one only once gets a new one with every call from the first refusal of that kind on.
 func PrivateKeyJWT(key keyfile.Source) Auth { return &privateKey{key: key} }
 
 // client adds credentials to calls.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -135,7 +136,7 @@ func TestInteropOIDCProvider(t *testing.T) {
 	t.Run("a wrong secret is our error and not the token's", func(t *testing.T) {
 		client := &http.Client{Transport: &http.Transport{}}
 		defer client.CloseIdleConnections()
-		v, err := New(Config{Issuer: server, Auth: Basic("api basic", "wrong"), HTTPClient: client})
+		v, err := New(Config{Issuer: server, Auth: Basic("api basic", "wrong"), HTTPClient: client, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		_, err = v.Verify(context.Background(), "some-token")
 		require.ErrorIs(t, err, postern.ErrUnavailable)

@@ -84,10 +84,10 @@ func TestResponses(t *testing.T) {
 		body       string
 	}{
 		{
-			rule: "good token and no checks: let through", verify: answering(good, nil), status: 200, body: "in",
+			rule: "good token and no checks: let through (RFC 6750 §2.1)", verify: answering(good, nil), status: 200, body: "in",
 		},
 		{
-			rule:   "good token and passing checks: let through",
+			rule:   "good token and passing checks: let through (RFC 6750 §2.1)",
 			verify: answering(good, nil), checks: []middleware.Check{middleware.Scope("openid")}, status: 200, body: "in",
 		},
 		{
@@ -139,15 +139,15 @@ func TestResponses(t *testing.T) {
 			body:      `{"error":"unauthorized","error_description":"a bearer token is needed"}`,
 		},
 		{
-			rule:   "ErrUnavailable: 503, never 401 or 403",
+			rule:   "ErrUnavailable: 503, never 401 or 403 (RFC 9110 §15.6.4)",
 			verify: answering(nil, fmt.Errorf("it: %w", postern.ErrUnavailable)), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule:   "ErrUnavailable wins over ErrInvalidToken: an outage is never a 401",
+			rule:   "ErrUnavailable wins over ErrInvalidToken: an outage is never a 401 (RFC 9110 §15.6.4)",
 			verify: answering(nil, errors.Join(postern.ErrInvalidToken, postern.ErrUnavailable)), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule:       "Retry-After as the server asked",
+			rule:       "Retry-After as the server asked (RFC 9110 §10.2.3)",
 			verify:     answering(nil, errors.Join(postern.ErrUnavailable, &postern.Error{StatusCode: 429, RetryAfter: 90 * time.Second})),
 			status:     503,
 			retryAfter: "90", body: unavailable,
@@ -158,56 +158,56 @@ func TestResponses(t *testing.T) {
 			status: 503, retryAfter: "1", body: unavailable,
 		},
 		{
-			rule:   "Retry-After of an hour at most",
+			rule:   "Retry-After of an hour at most (RFC 9110 §10.2.3)",
 			verify: answering(nil, errors.Join(postern.ErrUnavailable, &postern.Error{RetryAfter: 1<<63 - 1})),
 			status: 503, retryAfter: "3600", body: unavailable,
 		},
 		{
-			rule:   "negative RetryAfter is none",
+			rule:   "negative RetryAfter is none (RFC 9110 §10.2.3)",
 			verify: answering(nil, errors.Join(postern.ErrUnavailable, &postern.Error{RetryAfter: -1 << 63})),
 			status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule:   "deadline ended: 503",
+			rule:   "deadline ended: 503 (RFC 9110 §15.6.4)",
 			verify: answering(nil, fmt.Errorf("it: %w", context.DeadlineExceeded)), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule:   "deadline ended wins over ErrInvalidToken",
+			rule:   "deadline ended wins over ErrInvalidToken (RFC 9110 §15.6.4)",
 			verify: answering(nil, errors.Join(postern.ErrInvalidToken, context.DeadlineExceeded)), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "context cancelled: 503", verify: answering(nil, context.Canceled), status: 503, retryAfter: "5", body: unavailable,
+			rule: "context cancelled: 503 (RFC 9110 §15.6.4)", verify: answering(nil, context.Canceled), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "unknown error: 503", verify: answering(nil, errors.New("what is this "+secret)), status: 503, retryAfter: "5", body: unavailable,
+			rule: "unknown error: 503 (RFC 9110 §15.6.4)", verify: answering(nil, errors.New("what is this "+secret)), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "neither identity nor error: 503", verify: answering(nil, nil), status: 503, retryAfter: "5", body: unavailable,
+			rule: "neither identity nor error: 503 (RFC 9110 §15.6.4)", verify: answering(nil, nil), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "identity with an error: the error counts", verify: answering(good, postern.ErrInvalidToken), status: 401,
+			rule: "identity with an error: the error counts (RFC 6750 §3.1)", verify: answering(good, postern.ErrInvalidToken), status: 401,
 			challenge: `Bearer realm="api", error="invalid_token", error_description="the token is unknown, expired, revoked or meant for another API"`,
 			body:      `{"error":"invalid_token","error_description":"the token is unknown, expired, revoked or meant for another API"}`,
 		},
 		{
-			rule: "identity with an unknown error: 503", verify: answering(good, errors.New("hm")), status: 503, retryAfter: "5", body: unavailable,
+			rule: "identity with an unknown error: 503 (RFC 9110 §15.6.4)", verify: answering(good, errors.New("hm")), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "typed nil error: 503", verify: answering(good, (*postern.Error)(nil)), status: 503, retryAfter: "5", body: unavailable,
+			rule: "typed nil error: 503 (RFC 9110 §15.6.4)", verify: answering(good, (*postern.Error)(nil)), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "nil *postern.Error beside ErrUnavailable: 503", verify: answering(nil, errors.Join(postern.ErrUnavailable, (*postern.Error)(nil))),
+			rule: "nil *postern.Error beside ErrUnavailable: 503 (RFC 9110 §15.6.4)", verify: answering(nil, errors.Join(postern.ErrUnavailable, (*postern.Error)(nil))),
 			status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule: "error that panics when looked at: 503", verify: answering(good, &weird{}), status: 503, retryAfter: "5", body: unavailable,
+			rule: "error that panics when looked at: 503 (RFC 9110 §15.6.4)", verify: answering(good, &weird{}), status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule:   "verifier panics: 503",
+			rule:   "verifier panics: 503 (RFC 9110 §15.6.4)",
 			verify: func(context.Context, string) (*postern.Identity, error) { panic(secret) }, status: 503, retryAfter: "5", body: unavailable,
 		},
 		{
-			rule:   "verifier panics with http.ErrAbortHandler: 503",
+			rule:   "verifier panics with http.ErrAbortHandler: 503 (RFC 9110 §15.6.4)",
 			verify: func(context.Context, string) (*postern.Identity, error) { panic(http.ErrAbortHandler) }, status: 503, retryAfter: "5", body: unavailable,
 		},
 	} {
