@@ -28,8 +28,8 @@ var (
 	errEmpty     = refusal("expected a token, got an empty one")
 	errTooLong   = refusal("expected a token of at most %d bytes, got a longer one", maxToken)
 	errInactive  = refusal("the server says that the token is not active: it is unknown, expired, revoked, or not meant for this API")
-	errExpired   = refusal("the token has expired (exp)")
-	errNotYet    = refusal("the token is not valid yet (nbf)")
+	errExpired   = refusal("expected a token that has not expired, got one that has (exp), though the server calls it active: is this machine's clock ahead?")
+	errNotYet    = refusal("expected a token that is valid already, got one that is not yet (nbf): if it is new, this machine's clock is behind the server's")
 	errTokenType = refusal("expected a bearer token, got one of another token_type")
 )
 
