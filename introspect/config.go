@@ -25,8 +25,8 @@ type Config struct {
 	Audience []string
 
 	// TTL is how long an answer is used, from its arrival, before the server is asked again: how late, at most, a revocation is
-	// noticed that no Evict method was called for and that came after the answer was sent. Up to a tenth less, at random, so that not all entries end at once. Default: 1 minute. At
-	// most 24 hours.
+	// noticed that no Evict method was called for and that came after the answer was sent. Up to a tenth less, at random, so that
+	// not all entries end at once. Default: 1 minute. At most 24 hours.
 	TTL time.Duration
 	// NegativeTTL is the same for a refusal. Default: 5 seconds. Never longer than TTL. Negative: refusals are not remembered.
 	NegativeTTL time.Duration
@@ -36,7 +36,7 @@ type Config struct {
 	// stays good for TTL and MaxStale together.
 	MaxStale time.Duration
 	// MaxEntries bounds the answers remembered. Default: 100,000, which take 1 to 2 KiB each. Less than 16 counts as 16. Twice
-	// the number of tokens in use is a good size: see the package internal/cache for why.
+	// the number of tokens in use is a good size: in a fuller cache some of them push each other out.
 	MaxEntries int
 	// MaxConcurrent bounds the calls in flight, and 32 times as many wait in a queue. Default: 32.
 	MaxConcurrent int
