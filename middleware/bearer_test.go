@@ -1,7 +1,10 @@
 package middleware_test
 
 import (
+	"bufio"
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -9,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/middleware"
@@ -70,6 +74,48 @@ func TestHeader(t *testing.T) {
 			} else {
 				assert.Equal(t, []string{h.token}, asked)
 			}
+		})
+	}
+}
+
+// What net/http makes of a header before the gate sees it must open no way around the parser.
+func TestHeaderOverAConnection(t *testing.T) {
+	for _, h := range []struct {
+		rule, lines, token string
+		status             int
+	}{
+		{"name in lower case (RFC 9110 §5.1)", "authorization: Bearer abc\r\n", "abc", 200},
+		{"space around the value (RFC 9112 §5.1)", "Authorization: \t Bearer abc \t\r\n", "abc", 200},
+		{"space before the colon (RFC 9112 §5.1)", "Authorization : Bearer abc\r\n", "", 400},
+		{"folded for the space (RFC 9112 §5.2)", "Authorization: Bearer\r\n\tabc\r\n", "abc", 200},
+		{"folded in the token (RFC 9112 §5.2)", "Authorization: Bearer abc\r\n def\r\n", "", 400},
+		{"twice, in different case (RFC 9110 §5.3)", "Authorization: Bearer abc\r\nauthorization: Bearer abc\r\n", "", 400},
+		{"empty value", "Authorization:\r\n", "", 400},
+		{"NUL in the value (RFC 9110 §5.5)", "Authorization: Bearer a\x00b\r\n", "", 400},
+		{"carriage return in the value (RFC 9110 §5.5)", "Authorization: Bearer a\rb\r\n", "", 400},
+		{"for a proxy (RFC 9110 §11.7.2)", "Proxy-Authorization: Bearer abc\r\n", "", 401},
+		{"in the query, which is not read (RFC 6750 §2.3)", "X-Nothing: here\r\n", "", 401},
+	} {
+		t.Run(h.rule, func(t *testing.T) {
+			asked := make(chan string, 1)
+			id := identity(t, nil)
+			gate := middleware.New(verifier(func(_ context.Context, token string) (*postern.Identity, error) {
+				asked <- token
+				return id, nil
+			}), middleware.Config{})
+			server := httptest.NewServer(gate.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, "GET /?access_token=abc HTTP/1.1\r\nHost: api.example.com\r\n"+h.lines+"\r\n")
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, h.status, resp.StatusCode)
+			close(asked)
+			assert.Equal(t, h.token, <-asked)
 		})
 	}
 }
