@@ -64,8 +64,9 @@ func (b *basic) client(Config) (client, error) {
 func (b *basic) id(context.Context) (string, error) { return b.clientID, nil }
 
 func (b *basic) call(_ context.Context, post post) (*oauth.Response, error) {
+	authorize := oauth.Basic(b.clientID, *b.secret)
 	return post(nil, func(r *http.Request) {
-		r.SetBasicAuth(url.QueryEscape(b.clientID), url.QueryEscape(*b.secret)) // RFC 6749 §2.3.1: form-encoded first
+		authorize(r)
 		replayable(r)
 	})
 }
