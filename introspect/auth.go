@@ -35,7 +35,7 @@ func PrivateKeyJWT(key keyfile.Source) Auth { return &privateKey{key: key} }
 type client interface {
 	// id is the client id.
 	id(ctx context.Context) (string, error)
-	// call posts with the credentials, once or, when they are refused and there are others to try, twice.
+	// call posts with the credentials, and again when they are refused and there are others to try.
 	call(ctx context.Context, post post) (*oauth.Response, error)
 }
 
@@ -129,10 +129,11 @@ func (c *keyClient) call(ctx context.Context, post post) (*oauth.Response, error
 	}
 	// What was signed may be out of date: the key was replaced, or the refusal's date has shown that our clock is off.
 	if renewed, failed := c.signer.Reusable(ctx); failed == nil && renewed != text {
-		c.count(renewed, 1)
-		return c.send(post, renewed, true)
+		text = renewed
+		c.count(text, 1)
+		resp, err = c.send(post, text, true)
 	}
-	if c.count(text, 0) < 2 {
+	if !refused(err) || c.count(text, 0) < 2 {
 		return resp, err
 	}
 	// Or the server has remembered its jti (RFC 7523 §3, point 7).

@@ -153,6 +153,39 @@ func TestAServerThatTakesAnAssertionOnceAndConcurrentFirstCalls(t *testing.T) {
 	})
 }
 
+// The callers that come with the new key's first assertion second are no worse off than those with the old one's.
+func TestAServerThatTakesAnAssertionOnceAndAKeyThatIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var presented assertions
+		once := onceOnly(&presented)
+		old, replaced := applicationKey(t), applicationKey(t)
+		replaced.ID = "new key"
+		var source atomic.Pointer[keyfile.Key]
+		source.Store(old)
+		s := &stub{answer: func(r *http.Request) (int, string) {
+			time.Sleep(time.Second)
+			if header, _, _ := strings.Cut(r.PostForm.Get("client_assertion"), "."); !strings.Contains(decode(header), "new key") {
+				source.Store(replaced)
+				return 401, `{"error":"invalid_client"}`
+			}
+			return once(r)
+		}}
+		v := newVerifier(t, s, func(c *Config) {
+			c.Auth = PrivateKeyJWT(keySource(func() (*keyfile.Key, error) { return source.Load(), nil }))
+		})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() { assert.NoError(t, verifyErr(v, fmt.Sprint("token ", i))) })
+		}
+		wg.Wait()
+	})
+}
+
+func decode(part string) string {
+	text, _ := base64.RawURLEncoding.DecodeString(part)
+	return string(text)
+}
+
 func TestAWrongKeyIsNotTakenForAServerThatTakesAnAssertionOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var presented assertions
@@ -183,9 +216,8 @@ func TestAKeyThatIsReplacedIsUsedAtOnce(t *testing.T) {
 	source.Store(old)
 	var refuseOld atomic.Bool
 	s := &stub{answer: func(r *http.Request) (int, string) {
-		head, _, _ := strings.Cut(r.PostForm.Get("client_assertion"), ".")
-		header, _ := base64.RawURLEncoding.DecodeString(head)
-		if refuseOld.Load() && !strings.Contains(string(header), "new key") {
+		header, _, _ := strings.Cut(r.PostForm.Get("client_assertion"), ".")
+		if refuseOld.Load() && !strings.Contains(decode(header), "new key") {
 			source.Store(replaced) // the file changes while we are being refused
 			return 401, `{"error":"invalid_client"}`
 		}
