@@ -3,7 +3,9 @@ package credentials
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -50,7 +52,7 @@ func (e *env) check(ways ...string) error {
 		errs = append(errs, fmt.Errorf("expected %s or %s with %s, got neither%s",
 			e.name("CLIENT_SECRET"), e.name("CLIENT_SECRET_FILE"), e.name("CLIENT_ID"), e.listed()))
 	case secret && file:
-		errs = append(errs, fmt.Errorf("expected one of %s and %s, got both: unset one", e.name("CLIENT_SECRET"), e.name("CLIENT_SECRET_FILE")))
+		errs = append(errs, fmt.Errorf("expected one of %s and %s, got both%s: unset one", e.name("CLIENT_SECRET"), e.name("CLIENT_SECRET_FILE"), e.listed()))
 	case !id && (secret || file):
 		errs = append(errs, fmt.Errorf("expected %s with the client secret, got none%s", e.name("CLIENT_ID"), e.listed()))
 	}
@@ -62,9 +64,12 @@ func (e *env) check(ways ...string) error {
 			errs = append(errs, fmt.Errorf("expected one of %s to be set, got none%s", e.list(ways), e.listed()))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("expected one way to authenticate, got %d: %s are set: unset all but one", len(set), e.list(set)))
+		errs = append(errs, fmt.Errorf("expected one way to authenticate, got %d%s: unset all but one", len(set), e.listed()))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return e.checkFiles()
 }
 
 // listed tells what is set, by name.
@@ -82,6 +87,22 @@ func (e *env) listed() string {
 		return ""
 	}
 	return ": set are " + strings.Join(parts, ", ")
+}
+
+// checkFiles looks whether the files that are named are there. The value of a variable that names none is shown only where it can be
+// nothing but a path, later, by who opens it: a secret may have been put where its file belongs.
+func (e *env) checkFiles() error {
+	for _, name := range []string{e.way, "CLIENT_SECRET_FILE"} {
+		path := e.values[name]
+		if !strings.HasSuffix(name, "_FILE") || path == "" || filepath.IsAbs(path) || strings.HasPrefix(path, ".") {
+			continue
+		}
+		_, err := os.Stat(path)
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			return fmt.Errorf("%s: expected the path of a file, got what names none: %w", e.name(name), failed.Err)
+		}
+	}
+	return nil
 }
 
 func (e *env) list(names []string) string {
