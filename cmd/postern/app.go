@@ -33,9 +33,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
-	if !a.started { // a command or flag that there is not
-		err = usage(err)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !a.started { // a command or flag that there is not
+		err = usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	}
 	code := exitCode(ctx, err)
 	if err != nil && !errors.Is(err, errReported) {
@@ -68,10 +68,17 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case wrong:
 		return exitUsage
-	case errors.Is(err, postern.ErrUnavailable):
+	case errors.Is(err, postern.ErrUnavailable) && !refused(err):
 		return exitUnavailable
 	}
 	return exitRefused
+}
+
+// refused reports whether the server said no to what it was asked. For a verifier that still means that nobody can tell what a
+// token is worth.
+func refused(err error) bool {
+	said, ok := errors.AsType[*postern.Error](err)
+	return ok && said.StatusCode >= 400 && said.StatusCode < 500 && said.StatusCode != http.StatusTooManyRequests
 }
 
 // app is what the commands share.
@@ -131,7 +138,9 @@ Exit codes:
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.tokenCommand(), a.whoamiCommand(), a.callCommand(), a.bootstrapCommand(),
 		a.credentialCommand(patCommands), a.credentialCommand(keyCommands), a.introspectCommand(), a.doctorCommand(), a.revocationCommand())
+	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	completeDefaults(root)
 	for _, group := range root.Commands() {
 		if !group.Runnable() { // cobra would show the help for a command that there is not, and call that done
 			group.Args = cobra.NoArgs
@@ -139,6 +148,28 @@ Exit codes:
 		}
 	}
 	return root
+}
+
+// completeDefaults gives the commands that cobra adds what every command has: an example, and an error where there is nothing to show.
+func completeDefaults(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Example = "  postern help pat rotate"
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				if err != nil {
+					return err
+				}
+				return cobra.NoArgs(found, rest)
+			}
+		case "completion":
+			cmd.Example = "  source <(postern completion bash)"
+			for _, shell := range cmd.Commands() {
+				shell.Example = "  postern completion " + shell.Name() + " > postern." + shell.Name()
+			}
+		}
+	}
 }
 
 // setEnvironment makes the flags speak for the environment, so that there is one rule for both: that of package credentials. A flag

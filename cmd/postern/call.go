@@ -101,6 +101,8 @@ func callHint(status int) string {
 		return ": the user's role does not allow this call"
 	case http.StatusNotFound:
 		return ": there is no such thing, or the user has no role here at all: ZITADEL calls that \"membership not found\""
+	case http.StatusTooManyRequests:
+		return ": the instance is blocked, by its quota or by a proxy before it: wait"
 	}
 	return ""
 }

@@ -195,7 +195,7 @@ func checkClock(_ context.Context, p *patient) (string, string, error) {
 
 func checkDiscovery(ctx context.Context, p *patient) (string, string, error) {
 	if _, err := p.server.URL(ctx, oauth.Token); err != nil {
-		return "", "make ZITADEL_ISSUER the server's own name for itself, to the letter; behind a proxy, let the proxy pass the host name on", err
+		return "", "make ZITADEL_ISSUER the URL of ZITADEL, the server's own name for itself to the letter; behind a proxy, let the proxy pass the host name on", err
 	}
 	return "the server calls itself the same, and has a token endpoint", "", nil
 }
@@ -257,7 +257,11 @@ func checkAudience(ctx context.Context, p *patient) (string, string, error) {
 		}
 		return "", fix, err
 	}
-	return fmt.Sprintf("ZITADEL's APIs take the token of %s (%s)", p.me.UserName, p.me.ID), "", nil
+	found := fmt.Sprintf("ZITADEL's APIs take the token of %s (%s)", p.me.UserName, p.me.ID)
+	if !strings.HasPrefix(p.source.Method(), "ZITADEL_PAT") {
+		found += ", by the scope " + postern.ScopeZITADELAPI
+	}
+	return found, "", nil
 }
 
 func checkRole(ctx context.Context, p *patient) (string, string, error) {

@@ -58,10 +58,22 @@ func checkConnection(ctx context.Context, p *patient) (string, string, error) {
 	resp.Body.Close()
 	p.answer = resp
 	if resp.StatusCode != http.StatusOK {
-		return "", "is that a ZITADEL? Behind a proxy it finds its instance by the host name, which the proxy must pass on",
-			fmt.Errorf("expected 200 for %s, got %s", req.URL.Path, resp.Status)
+		return "", statusFix(resp), fmt.Errorf("expected 200 for %s, got %s", req.URL.Path, resp.Status)
 	}
 	return sayTLS(resp.TLS), "", nil
+}
+
+// statusFix tells what a server means that answers, and not with its discovery document.
+func statusFix(resp *http.Response) string {
+	switch status := resp.StatusCode; {
+	case status == http.StatusTooManyRequests:
+		return "the instance is blocked, by its quota or by a proxy before it: raise the quota, or wait; to ask again sooner does not help"
+	case status >= 500:
+		return "the server or a proxy before it has trouble: look at its health, and try again later"
+	case status >= 300 && status < 400:
+		return "redirects are not followed, for credentials would go there: make ZITADEL_ISSUER the URL that it leads to, if that is ZITADEL's"
+	}
+	return "is that a ZITADEL? Behind a proxy it finds its instance by the host name, which the proxy must pass on"
 }
 
 // connectFix tells the failures of a connection apart by their types.

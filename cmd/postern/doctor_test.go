@@ -41,6 +41,25 @@ func TestDoctorNamesEachFault(t *testing.T) {
 		"an issuer that calls itself otherwise": {func(_ *testing.T, s *zitadeltest.Server, _ *zitadeltest.User) []string {
 			return []string{"ZITADEL_ISSUER=" + strings.Replace(s.Issuer(), "127.0.0.1", "localhost", 1)}
 		}, "discovery", stateFault, "own name for itself"},
+		"a blocked instance": {func(_ *testing.T, s *zitadeltest.Server, bot *zitadeltest.User) []string {
+			s.Block(true)
+			return []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + bot.PAT()}
+		}, "connection", stateFault, "the instance is blocked"},
+		"a server that is down behind its proxy": {func(_ *testing.T, s *zitadeltest.Server, _ *zitadeltest.User) []string {
+			s.Misbehave(zitadeltest.DiscoveryEndpoint, -1, zitadeltest.Status(503))
+			return []string{"ZITADEL_ISSUER=" + s.Issuer()}
+		}, "connection", stateFault, "look at its health"},
+		"an address that leads elsewhere": {func(_ *testing.T, s *zitadeltest.Server, _ *zitadeltest.User) []string {
+			s.Misbehave(zitadeltest.DiscoveryEndpoint, -1, zitadeltest.Status(302, "Location", "https://zitadel.example"))
+			return []string{"ZITADEL_ISSUER=" + s.Issuer()}
+		}, "connection", stateFault, "the URL that it leads to"},
+		"a page in place of a ZITADEL": {func(_ *testing.T, s *zitadeltest.Server, _ *zitadeltest.User) []string {
+			s.Misbehave(zitadeltest.DiscoveryEndpoint, -1, zitadeltest.Answer(200, "text/html", "<html>"))
+			return []string{"ZITADEL_ISSUER=" + s.Issuer()}
+		}, "discovery", stateFault, "the URL of ZITADEL"},
+		"a slash too many": {func(_ *testing.T, s *zitadeltest.Server, _ *zitadeltest.User) []string {
+			return []string{"ZITADEL_ISSUER=" + s.Issuer() + "/"}
+		}, "discovery", stateFault, "without the slash at the end"},
 		"a clock ten minutes off": {func(_ *testing.T, s *zitadeltest.Server, bot *zitadeltest.User) []string {
 			s.SkewClock(10 * time.Minute)
 			return []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_KEY_JSON=" + string(bot.KeyJSON())}

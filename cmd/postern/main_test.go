@@ -70,7 +70,8 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	for _, command := range [][]string{
 		nil, {"token"}, {"whoami"}, {"call"}, {"bootstrap"}, {"introspect"}, {"doctor"},
 		{"pat"}, {"pat", "list"}, {"pat", "create"}, {"pat", "rotate"}, {"pat", "remove"},
-		{"revocation"}, {"revocation", "setup"}, {"revocation", "check"},
+		{"revocation"}, {"revocation", "setup"}, {"revocation", "check"}, {"help"},
+		{"completion"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}, {"completion", "powershell"},
 		{"key"}, {"key", "list"}, {"key", "create"}, {"key", "rotate"}, {"key", "remove"},
 	} {
 		t.Run(strings.Join(command, " "), func(t *testing.T) {
@@ -103,19 +104,21 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		"done":                          {admin(s), []string{"whoami"}, 0, ""},
-		"the server refused":            {[]string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + nobody.PAT()}, []string{"call", "GET", "/management/v1/orgs/me"}, 1, "membership not found"},
-		"an unknown command":            {nil, []string{"dance"}, 2, "unknown command"},
-		"an unknown flag":               {nil, []string{"whoami", "--loud"}, 2, "unknown flag"},
-		"too few arguments":             {nil, []string{"call", "GET"}, 2, "accepts 2 arg"},
-		"no credential":                 {[]string{"ZITADEL_ISSUER=" + s.Issuer()}, []string{"whoami"}, 2, "expected one of ZITADEL_PAT"},
-		"two credentials":               {append(admin(s), "ZITADEL_KEY_FILE=key.json"), []string{"whoami"}, 2, "unset all but one"},
-		"a path without slash":          {admin(s), []string{"call", "GET", "management"}, 2, "begins with a slash"},
-		"the server cannot be asked":    {[]string{"ZITADEL_ISSUER=http://127.0.0.1:1", "ZITADEL_PAT=abc"}, []string{"whoami"}, 3, "unavailable"},
-		"an API that cannot be asked":   {[]string{"ZITADEL_ISSUER=http://127.0.0.1:1", "ZITADEL_PAT=abc"}, []string{"call", "GET", "/"}, 3, "unavailable"},
-		"an organisation that is no id": {admin(s), []string{"whoami", "--org", "a\nb"}, 2, "--org: expected"},
-		"a key that is refused":         {[]string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_KEY_JSON=" + removedKey}, []string{"call", "GET", "/"}, 1, "invalid_grant"},
-		"removal that nobody confirmed": {admin(s), []string{"pat", "remove", "123"}, 2, "not confirmed"},
+		"done":                               {admin(s), []string{"whoami"}, 0, ""},
+		"the server refused":                 {[]string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + nobody.PAT()}, []string{"call", "GET", "/management/v1/orgs/me"}, 1, "membership not found"},
+		"an unknown command":                 {nil, []string{"dance"}, 2, "unknown command"},
+		"help for an unknown command":        {nil, []string{"help", "dance"}, 2, "unknown command"},
+		"help for an unknown one of a group": {nil, []string{"help", "pat", "dance"}, 2, "unknown command"},
+		"an unknown flag":                    {nil, []string{"whoami", "--loud"}, 2, "unknown flag"},
+		"too few arguments":                  {nil, []string{"call", "GET"}, 2, "accepts 2 arg(s), received 1: see postern call --help"},
+		"no credential":                      {[]string{"ZITADEL_ISSUER=" + s.Issuer()}, []string{"whoami"}, 2, "expected one of ZITADEL_PAT"},
+		"two credentials":                    {append(admin(s), "ZITADEL_KEY_FILE=key.json"), []string{"whoami"}, 2, "unset all but one"},
+		"a path without slash":               {admin(s), []string{"call", "GET", "management"}, 2, "begins with a slash"},
+		"the server cannot be asked":         {[]string{"ZITADEL_ISSUER=http://127.0.0.1:1", "ZITADEL_PAT=abc"}, []string{"whoami"}, 3, "unavailable"},
+		"an API that cannot be asked":        {[]string{"ZITADEL_ISSUER=http://127.0.0.1:1", "ZITADEL_PAT=abc"}, []string{"call", "GET", "/"}, 3, "unavailable"},
+		"an organisation that is no id":      {admin(s), []string{"whoami", "--org", "a\nb"}, 2, "--org: expected"},
+		"a key that is refused":              {[]string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_KEY_JSON=" + removedKey}, []string{"call", "GET", "/"}, 1, "invalid_grant"},
+		"removal that nobody confirmed":      {admin(s), []string{"pat", "remove", "123"}, 2, "not confirmed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runCLI(t, row.env, "", row.args...)
@@ -215,6 +218,9 @@ func TestIntrospectShowsWhatAnAPISees(t *testing.T) {
 	r = runCLI(t, env, s.IssueToken(bot), "introspect")
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.out, "urn:zitadel:iam:org:project:id:{project id}:aud")
+	r = runCLI(t, append(env, "ZITADEL_API_CLIENT_SECRET=wrong"), bot.PAT(), "introspect")
+	assert.Equal(t, 1, r.code, "the server was asked, and refused the API")
+	assert.Contains(t, r.err, "unauthorized_client")
 	r = runCLI(t, env, "", "introspect")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "expected a token on the standard input")
