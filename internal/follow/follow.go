@@ -22,6 +22,9 @@ const (
 	// settle is how long a file must have been left alone to count as written to its end. A younger one is looked at again
 	// after this time, and counts when it is still the same.
 	settle = time.Second
+	// ahead is how far the clock of a file server may be ahead of this machine's. A time that lies further in the future does not tell
+	// when the file was written.
+	ahead = time.Minute
 )
 
 // Config says which file holds what. Path, Limit, Parse and What are required.
@@ -99,8 +102,7 @@ func (f *File[T]) look() {
 		f.trouble = ""
 		return
 	}
-	// A file's time may lie in the future, by another machine's clock: then, too, it must be found the same twice.
-	if age := f.looked.Sub(info.ModTime()); age < settle && sum != f.fresh {
+	if age := f.looked.Sub(info.ModTime()); -ahead < age && age < settle && sum != f.fresh {
 		f.fresh = sum
 		f.wait(settle)
 		return

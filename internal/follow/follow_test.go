@@ -153,16 +153,23 @@ func TestAFreshFileMustBeFoundTheSameTwice(t *testing.T) {
 }
 
 func TestATimeInTheFutureIsNoHindrance(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "phrase")
-		write(t, path, "old.")
-		f := open(t, path)
-		require.NoError(t, os.WriteFile(path, []byte("new."), 0o600))
-		future := time.Now().Add(time.Hour)
-		require.NoError(t, os.Chtimes(path, future, future))
-		f.after(follow.Interval, "old")
-		f.after(time.Second, "new")
-	})
+	for ahead, wait := range map[time.Duration]time.Duration{
+		30 * time.Second: time.Second, // by a file server's clock: to be found the same twice
+		time.Hour:        0,           // it says nothing
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "phrase")
+			write(t, path, "old.")
+			f := open(t, path)
+			require.NoError(t, os.WriteFile(path, []byte("new."), 0o600))
+			future := time.Now().Add(follow.Interval + ahead)
+			require.NoError(t, os.Chtimes(path, future, future))
+			if f.after(follow.Interval-time.Nanosecond, "old"); wait > 0 {
+				f.after(time.Nanosecond, "old")
+			}
+			f.after(wait+time.Nanosecond, "new")
+		})
+	}
 }
 
 func TestGoneKeepsTheOldAndSaysSoOnce(t *testing.T) {
