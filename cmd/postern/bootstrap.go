@@ -79,6 +79,9 @@ func (b *bootstrap) check() error {
 		if to != "" {
 			given++
 		}
+		if to == "-" {
+			errs = append(errs, errors.New("expected a file for the credential, got -: it is stored and not printed, see pat create --to -"))
+		}
 	}
 	if given != 1 {
 		errs = append(errs, fmt.Errorf("expected one of --pat-to, --key-to and --secret-to, got %d", given))
@@ -178,7 +181,7 @@ func (a *app) bootstrap(ctx context.Context, b bootstrap) error {
 	if b.role != "" && !slices.Contains(roles, b.role) {
 		a.progress("giving it the role " + b.role)
 		if err := giveRole(ctx, api, user.ID, roles, b.role); err != nil {
-			return err
+			return fmt.Errorf("give it the role %s, is that one of an organisation? %w", b.role, err)
 		}
 	}
 	var report rotate.Report
@@ -234,7 +237,14 @@ func orgRoles(ctx context.Context, api *zitadelapi.Client, userID string) ([]str
 // giveRole adds a role to those that a user has.
 func giveRole(ctx context.Context, api *zitadelapi.Client, userID string, has []string, role string) error {
 	if len(has) == 0 {
-		return api.AddOrgMember(ctx, userID, role)
+		err := api.AddOrgMember(ctx, userID, role)
+		if !zitadelapi.AlreadyExists(err) {
+			return err
+		}
+		// By another run, meanwhile.
+		if has, err = orgRoles(ctx, api, userID); err != nil || slices.Contains(has, role) {
+			return err
+		}
 	}
 	in := map[string]any{"roles": append(slices.Clone(has), role)}
 	return api.Call(ctx, http.MethodPut, membersPath+"/"+url.PathEscape(userID), in, nil)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -84,6 +85,22 @@ func TestBootstrapSaysThatANewSecretEndsTheOld(t *testing.T) {
 	assert.Contains(t, runCLI(t, admin(s), "n\n", args...).err, "a client secret in place of any that it has")
 }
 
+// Two who start at once, as jobs of a pipeline do, end with one user, one role and one credential.
+func TestTwoBootstrapsAtOnceEndWithOne(t *testing.T) {
+	s := zitadeltest.Start(t)
+	file := filepath.Join(t.TempDir(), "pat")
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			r := bootstrapCLI(t, s, "--user", "bot", "--role", "ORG_OWNER", "--pat-to", file)
+			assert.Zero(t, r.code, r.err)
+		})
+	}
+	group.Wait()
+	list := runCLI(t, []string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT_FILE=" + file}, "", "pat", "list", "--json")
+	assert.Len(t, ids(t, list.out), 1)
+}
+
 // Who cannot store a credential is told before a user or a credential is made.
 func TestNothingIsMadeWhereNothingCanBeStored(t *testing.T) {
 	s := zitadeltest.Start(t)
@@ -95,6 +112,7 @@ func TestNothingIsMadeWhereNothingCanBeStored(t *testing.T) {
 	}
 	for says, args := range map[string][]string{
 		"expected at least 1m0s":        {"--pat-to", filepath.Join(t.TempDir(), "pat"), "--expires", "59s"},
+		"stored and not printed":        {"--pat-to", "-"},
 		"a client secret has no expiry": {"--secret-to", filepath.Join(t.TempDir(), "secret"), "--expires", "30d"},
 	} {
 		r := bootstrapCLI(t, s, append(args, "--user", "bot")...)

@@ -208,6 +208,9 @@ func (a *app) first(ctx context.Context, k credentialKind, store rotate.Store, c
 func (a *app) rotator(k credentialKind, store rotate.Store, cfg rotate.Config) (*rotate.Rotator, error) {
 	cfg.Issuer, cfg.Kind, cfg.Store, cfg.Header, cfg.Progress = os.Getenv("ZITADEL_ISSUER"), k.kind, store, a.header(), a.progress
 	cfg.Logger = slog.New(slog.DiscardHandler) // Progress and the report say it
+	if cfg.Issuer == "" {
+		return nil, usage(errors.New("expected the server's URL in ZITADEL_ISSUER or --issuer, got nothing"))
+	}
 	rotator, err := rotate.New(cfg)
 	return rotator, usage(err)
 }

@@ -131,8 +131,11 @@ func (s settings) enroll(ctx context.Context, out io.Writer) error {
 // call asks ZITADEL for the service user's organisation.
 func (s settings) call(ctx context.Context, out io.Writer) error {
 	source, _, err := s.source()
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: run hsm enroll first", err)
+	}
+	if err != nil {
+		return err
 	}
 	var answer struct {
 		Org struct{ ID, Name string }
