@@ -603,6 +603,15 @@ func TestWhatARunCannotGoOnFrom(t *testing.T) {
 	}
 }
 
+func TestASlashAtTheIssuersEndMakesNoOtherServer(t *testing.T) {
+	bubble(t, PAT, func(t *testing.T, w *world) {
+		w.bootstrap()
+		_, err := w.rotator(func(c *Config) { c.Issuer += "/" }).Rotate(t.Context())
+		require.NoError(t, err)
+		w.works()
+	})
+}
+
 func TestAFullRecordOfUnknownOutcomesStopsCreations(t *testing.T) {
 	bubble(t, PAT, func(t *testing.T, w *world) {
 		w.bootstrap()

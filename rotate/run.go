@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-go/postern"
@@ -69,7 +70,7 @@ func (n *run) load(ctx context.Context) error {
 	switch {
 	case s.Kind != "" && s.Kind != n.cfg.Kind:
 		return fmt.Errorf("expected a store of a %s, got one of a %s", n.cfg.Kind, s.Kind)
-	case s.Issuer != "" && s.Issuer != n.cfg.Issuer:
+	case s.Issuer != "" && strings.TrimRight(s.Issuer, "/") != strings.TrimRight(n.cfg.Issuer, "/"):
 		return errors.New("expected a store of this issuer's credential, got one of another issuer's: use another store")
 	case s.UserID != "" && n.cfg.UserID != "" && s.UserID != n.cfg.UserID:
 		return fmt.Errorf("expected a store of user %s, got one of user %s", n.cfg.UserID, s.UserID)
