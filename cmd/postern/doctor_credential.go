@@ -93,7 +93,7 @@ func checkIntrospection(ctx context.Context, p *patient) (string, string, error)
 	case err == nil:
 		return "", "is ZITADEL_ISSUER the same for both ways?", errors.New("the API is told another user than the token's")
 	case errors.Is(err, postern.ErrInvalidToken) && strings.HasPrefix(p.source.Method(), "ZITADEL_PAT"):
-		return "", "the API's key or secret cannot be right: a personal access token that works is active for every API of the instance; add a new key to the API application",
+		return "", "a personal access token that works is active for every API of the instance, so the API's key or secret is wrong, or the server has trouble: add a new key to the API application, or look at the server's log",
 			errors.New("the server calls a good token inactive")
 	case errors.Is(err, postern.ErrInvalidToken):
 		return "the API may ask; it is told that this token is not for it",

@@ -46,6 +46,9 @@ new file that only its owner may read. The caller is an administrator of the ins
 			if endpoint == "" || keyTo == "" {
 				return usage(errors.New("expected --endpoint, the URL of the API's handler, and --key-to, a file for the signing key"))
 			}
+			if u, err := url.Parse(endpoint); err != nil || u.Host == "" {
+				return usage(errors.New("--endpoint: expected a URL of the API's handler, such as https://api.example.com/zitadel/events"))
+			}
 			src, err := a.source()
 			if err != nil {
 				return err

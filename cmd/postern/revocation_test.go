@@ -58,6 +58,9 @@ func TestRevocationSetupAndCheck(t *testing.T) {
 		before := s.Calls(zitadeltest.AnyEndpoint)
 		r := runCLI(t, admin(s), "", "revocation", "setup", "--endpoint", api.URL+"/events", "--key-to", filepath.Join(t.TempDir(), "none", "key"))
 		assert.Equal(t, exitUsage, r.code)
+		r = runCLI(t, admin(s), "", "revocation", "setup", "--endpoint", "api", "--key-to", filepath.Join(t.TempDir(), "key"))
+		assert.Equal(t, exitUsage, r.code)
+		assert.Contains(t, r.err, "--endpoint: expected a URL")
 		assert.Equal(t, before, s.Calls(zitadeltest.AnyEndpoint))
 	})
 	t.Run("a key that nobody can store is an error", func(t *testing.T) {

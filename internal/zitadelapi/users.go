@@ -2,6 +2,7 @@ package zitadelapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -10,7 +11,7 @@ import (
 
 // User is a service user, as far as callers here ask.
 type User struct {
-	ID, UserName, LoginName, Name, OrgID, State string
+	ID, UserName, LoginName, Name, OrgID string
 }
 
 // Me returns who calls (auth v1, which every server has). It needs no role.
@@ -46,13 +47,8 @@ func (c *Client) CreateServiceUser(ctx context.Context, userName, name, descript
 	return answer.UserID, nil
 }
 
-// RemoveUser removes a user for good (management v1).
-func (c *Client) RemoveUser(ctx context.Context, id string) error {
-	return c.Call(ctx, http.MethodDelete, "/management/v1/users/"+url.PathEscape(id), nil, nil)
-}
-
-// FindUser returns the user of the caller's organisation with exactly that user name, or ok false when there is none
-// (management v1).
+// FindUser returns the service user of the caller's organisation with exactly that user name, or ok false when there is none. A
+// person of that name is an error (management v1).
 func (c *Client) FindUser(ctx context.Context, userName string) (u User, ok bool, err error) {
 	in := map[string]any{"queries": []any{map[string]any{
 		"userNameQuery": map[string]string{"userName": userName, "method": "TEXT_QUERY_METHOD_EQUALS"},
@@ -64,7 +60,11 @@ func (c *Client) FindUser(ctx context.Context, userName string) (u User, ok bool
 		return User{}, false, err
 	}
 	for _, u := range answer.Result {
-		if u.UserName == userName {
+		switch {
+		case u.UserName != userName:
+		case u.Machine == nil:
+			return User{}, false, fmt.Errorf("expected the user name of a service user, got that of a person: %s", u.ID)
+		default:
 			return u.user(), true, nil
 		}
 	}
@@ -72,16 +72,15 @@ func (c *Client) FindUser(ctx context.Context, userName string) (u User, ok bool
 }
 
 // Org is an organisation.
-type Org struct{ ID, Name, PrimaryDomain string }
+type Org struct{ ID, Name string }
 
 // MyOrg returns the caller's organisation, or the one of x-zitadel-orgid (management v1). A caller without any role there gets
 // a refusal that Denied recognises.
 func (c *Client) MyOrg(ctx context.Context) (Org, error) {
 	var answer struct {
 		Org struct {
-			ID            string `json:"id"`
-			Name          string `json:"name"`
-			PrimaryDomain string `json:"primaryDomain"`
+			ID   string `json:"id"`
+			Name string `json:"name"`
 		} `json:"org"`
 	}
 	err := c.Call(ctx, http.MethodGet, "/management/v1/orgs/me", nil, &answer)
@@ -132,18 +131,18 @@ type userV1 struct {
 	ID                 string `json:"id"`
 	UserName           string `json:"userName"`
 	PreferredLoginName string `json:"preferredLoginName"`
-	State              string `json:"state"`
-	Machine            struct {
+	Machine            *struct {
 		Name string `json:"name"`
-	} `json:"machine"`
+	} `json:"machine"` // nil for a person
 	Details struct {
 		ResourceOwner string `json:"resourceOwner"`
 	} `json:"details"`
 }
 
 func (u userV1) user() User {
-	return User{
-		ID: u.ID, UserName: u.UserName, LoginName: u.PreferredLoginName, Name: u.Machine.Name,
-		OrgID: u.Details.ResourceOwner, State: u.State,
+	user := User{ID: u.ID, UserName: u.UserName, LoginName: u.PreferredLoginName, OrgID: u.Details.ResourceOwner}
+	if u.Machine != nil {
+		user.Name = u.Machine.Name
 	}
+	return user
 }
