@@ -15,12 +15,24 @@ type File struct {
 }
 
 // Open reads the key file at path, as Read does, and returns a Source that reads it again when it has changed. It looks when the
-// key is asked for, and then at most every 5 seconds; nothing runs in the background. A file that is gone, half written or wrong
-// leaves the key before in use, and is logged once.
+// key is asked for, and then at most every 5 seconds; nothing runs in the background. A file that is gone, half written or wrong,
+// a key of another Type included, leaves the key before in use, and is logged once.
 func Open(path string, options ...Option) (*File, error) {
 	o := apply(options)
+	var before Type
 	file, err := follow.Open(follow.Config[*Key]{
-		Path: path, Limit: maxSize, What: "key", Logger: o.logger, Parse: o.parse,
+		Path: path, Limit: maxSize, What: "key", Logger: o.logger,
+		Parse: func(data []byte) (*Key, error) {
+			key, err := o.parse(data)
+			if err != nil {
+				return nil, err
+			}
+			if before != "" && key.Type != before { // whoever uses the one has no use for the other
+				return nil, fmt.Errorf("expected a key of type %q, as before, got type %q", before, key.Type)
+			}
+			before = key.Type
+			return key, nil
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("keyfile: %w", err)

@@ -69,6 +69,9 @@ func TestAnUnfitKeyFileKeepsTheKeyAndIsLoggedOnce(t *testing.T) {
 		"half written": func(t *testing.T) []byte { return made(t, "2", time.Now().Add(time.Hour))[:150] },
 		"empty":        func(*testing.T) []byte { return nil },
 		"expired":      func(t *testing.T) []byte { return made(t, "2", time.Now().Add(-time.Second)) },
+		"an application's": func(t *testing.T) []byte {
+			return bytes.Replace(made(t, "2", time.Now().Add(time.Hour)), []byte(`"type":"serviceaccount"`), []byte(`"type":"application","clientId":"2"`), 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
