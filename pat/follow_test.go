@@ -21,6 +21,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/pat"
+	"github.com/postern-go/postern/zitadeltest"
 )
 
 const day = 24 * time.Hour
@@ -99,6 +100,31 @@ func TestABrokenFileKeepsTheTokenAndIsLoggedOnce(t *testing.T) {
 	}
 }
 
+// However much of ZITADEL's token is written, and however long the rest takes, it is taken up when it is whole.
+func TestHalfATokenIsNotTakenUp(t *testing.T) {
+	server := zitadeltest.Start(t)
+	user := server.AddServiceUser("bot")
+	first, second := user.PAT(), user.PAT()
+	for _, size := range []int{1, 2, 3, 10, 50, len(second) / 2, len(second) - 60, len(second) - 30, len(second) - 22, len(second) - 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			path := filepath.Join(t.TempDir(), "pat")
+			put(t, path, first)
+			src, err := pat.FromFile(path, pat.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+			require.NoError(t, err)
+			put(t, path, second[:size])
+			for range 3 {
+				time.Sleep(10 * time.Second)
+				gives(t, src, first)
+			}
+			assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), log.String())
+			put(t, path, second)
+			time.Sleep(5 * time.Second)
+			gives(t, src, second)
+		})
+	}
+}
+
 func TestWhatExpiresSaysIsNotAboutTheNextToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pat")
@@ -106,7 +132,10 @@ func TestWhatExpiresSaysIsNotAboutTheNextToken(t *testing.T) {
 		end := time.Now().Add(time.Hour)
 		src, err := pat.FromFile(path, pat.Expires(end))
 		require.NoError(t, err)
-		assert.Equal(t, end, src.Expiry())
+		put(t, path, "first\n")
+		time.Sleep(5 * time.Second)
+		gives(t, src, "first")
+		assert.Equal(t, end, src.Expiry(), "a line break makes no other token")
 		time.Sleep(2 * time.Hour)
 		_, err = src.Token()
 		require.ErrorContains(t, err, "expired")

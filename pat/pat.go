@@ -63,17 +63,12 @@ func New(token string, options ...Option) (*Source, error) {
 // what a token is. The file is followed: when it is replaced, as package rotate, an editor or a mounted secret does it, calls get
 // the new token within 5 seconds. It is looked at when a token is asked for, at most every 5 seconds, and when a server refused
 // the token; nothing runs in the background. A file that is gone, half written or wrong leaves the token before in use, and is
-// logged once. What Expires says is about the token that is there now, and not about the next.
+// logged once. What Expires says is about the token that is there now, and not about another.
 func FromFile(path string, options ...Option) (*Source, error) {
 	o := apply(options)
-	first := o.expires
+	tokens := followed{expires: o.expires}
 	file, err := follow.Open(follow.Config[*oauth2.Token]{
-		Path: path, Limit: maxFile, What: "personal access token", Logger: o.logger,
-		Parse: func(data []byte) (*oauth2.Token, error) {
-			expires := first
-			first = time.Time{}
-			return newToken(string(data), expires)
-		},
+		Path: path, Limit: maxFile, What: "personal access token", Logger: o.logger, Parse: tokens.parse,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pat: %w", err)
