@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/postern-go/postern/internal/smallfile"
 )
@@ -47,7 +49,7 @@ type File[T any] struct {
 	mu      sync.Mutex // held by the one caller who looks; the others go on with what is there
 	sum     [sha256.Size]byte
 	fresh   [sha256.Size]byte // a new content that may still be half written
-	trouble string            // what the log was told last, in some form
+	trouble string            // what the log was told last, without numbers
 	looked  time.Time
 }
 
@@ -94,7 +96,7 @@ func (f *File[T]) look() {
 	f.wait(Interval)
 	data, info, err := smallfile.Read(f.cfg.Path, f.cfg.Limit)
 	if err != nil {
-		f.complain(err.Error(), err)
+		f.complain(err)
 		return
 	}
 	sum := sha256.Sum256(data)
@@ -109,7 +111,7 @@ func (f *File[T]) look() {
 	}
 	value, err := f.cfg.Parse(data)
 	if err != nil {
-		f.complain(string(sum[:]), err) // not by its text, which may tell the time
+		f.complain(err)
 		return
 	}
 	f.sum, f.trouble = sum, ""
@@ -119,8 +121,15 @@ func (f *File[T]) look() {
 
 func (f *File[T]) wait(d time.Duration) { f.next.Store(int64(time.Since(f.start) + d)) }
 
-// complain says each trouble once: not again before the file was right in between, or wrong in another way.
-func (f *File[T]) complain(trouble string, err error) {
+// complain says each trouble once: not again before the file was right in between, or wrong in another way. Numbers make no other
+// way: they tell the time, or how much of a file is written.
+func (f *File[T]) complain(err error) {
+	trouble := strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, err.Error())
 	if trouble == f.trouble {
 		return
 	}
