@@ -87,6 +87,9 @@ func connectFix(err error) string {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return "the certificate is not valid now: renew it at the server, or set this machine's clock"
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		return "the proxy cannot be reached: correct HTTPS_PROXY or HTTP_PROXY, or except the server's host in NO_PROXY"
+	}
 	switch {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the server does not speak TLS on that port: correct scheme or port in ZITADEL_ISSUER"

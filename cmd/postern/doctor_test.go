@@ -30,6 +30,9 @@ func TestDoctorNamesEachFault(t *testing.T) {
 		"a port where nothing listens": {func(*testing.T, *zitadeltest.Server, *zitadeltest.User) []string {
 			return []string{"ZITADEL_ISSUER=http://127.0.0.1:1"} // below the ports that are given out
 		}, "connection", stateFault, "nothing listens there"},
+		"a proxy that is not there": {func(*testing.T, *zitadeltest.Server, *zitadeltest.User) []string {
+			return []string{"ZITADEL_ISSUER=https://zitadel.invalid", "HTTPS_PROXY=http://127.0.0.1:1"}
+		}, "connection", stateFault, "correct HTTPS_PROXY"},
 		"a certificate of an unknown authority": {func(t *testing.T, _ *zitadeltest.Server, _ *zitadeltest.User) []string {
 			tls := httptest.NewTLSServer(nil)
 			t.Cleanup(tls.Close)
