@@ -12,11 +12,12 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/credentials"
+	"github.com/postern-go/postern/internal/bearer"
 	"github.com/postern-go/postern/introspect"
 )
 
 // maxToken bounds what is read as a token.
-const maxToken = 16 << 10
+const maxToken = bearer.MaxLength
 
 func (a *app) introspectCommand() *cobra.Command {
 	var audience []string
@@ -45,6 +46,9 @@ roles, audience and time left; or why the API would refuse it, as far as the ser
 			token := strings.TrimSpace(string(text))
 			if token == "" {
 				return usage(errors.New("expected a token on the standard input, got nothing"))
+			}
+			if err := bearer.Check(token); err != nil { // package middleware asks nobody about it, either
+				return a.printRefusal(err)
 			}
 			id, err := verifier.Verify(cmd.Context(), token)
 			switch {
