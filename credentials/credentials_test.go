@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +189,55 @@ func TestMistakesAreListedByNameAndNotByValue(t *testing.T) {
 			}
 			assert.NotContains(t, err.Error(), "unter2")
 		})
+	}
+}
+
+// Each variable not set, empty or set, in every combination: one whole way is taken, and any other mistake lists all that is set.
+func TestEveryCombination(t *testing.T) {
+	server := zitadeltest.Start(t)
+	key, apiKey := server.AddServiceUser("bot").KeyJSON(), server.AddProject("shop").AddAPI("api").KeyJSON()
+	for prefix, way := range map[string]struct {
+		values map[string]string
+		read   func() error
+	}{
+		"ZITADEL_": {map[string]string{
+			"PAT": "hunter2", "PAT_FILE": file(t, []byte("hunter2")), "KEY_FILE": file(t, key), "KEY_JSON": string(key),
+			"CLIENT_ID": "hunter2", "CLIENT_SECRET": "hunter2", "CLIENT_SECRET_FILE": file(t, []byte("hunter2")),
+		}, func() error { _, err := credentials.FromEnv(); return err }},
+		"ZITADEL_API_": {map[string]string{
+			"KEY_FILE": file(t, apiKey), "CLIENT_ID": "hunter2", "CLIENT_SECRET": "hunter2", "CLIENT_SECRET_FILE": file(t, []byte("hunter2")),
+		}, func() error { _, err := credentials.APIFromEnv(); return err }},
+	} {
+		setenv(t, map[string]string{"ZITADEL_ISSUER": server.Issuer()})
+		names := slices.Sorted(maps.Keys(way.values))
+		for _, name := range names {
+			t.Setenv(prefix+name, "") // to have it back after the test
+		}
+		for n := range int(math.Pow(3, float64(len(names)))) {
+			var set []string
+			for _, name := range names {
+				require.NoError(t, os.Unsetenv(prefix+name))
+				if n%3 > 0 {
+					require.NoError(t, os.Setenv(prefix+name, ""))
+				}
+				if n%3 > 1 {
+					require.NoError(t, os.Setenv(prefix+name, way.values[name]))
+					set = append(set, name)
+				}
+				n /= 3
+			}
+			err := way.read()
+			switch strings.Join(set, " ") {
+			case "PAT", "PAT_FILE", "KEY_FILE", "KEY_JSON", "CLIENT_ID CLIENT_SECRET", "CLIENT_ID CLIENT_SECRET_FILE":
+				require.NoError(t, err, set)
+				continue
+			}
+			for _, name := range set {
+				require.ErrorContains(t, err, prefix+name, set)
+				require.NotContains(t, err.Error(), way.values[name], set)
+			}
+			require.Error(t, err, set)
+		}
 	}
 }
 
