@@ -279,6 +279,9 @@ func (a *app) printReport(k credentialKind, file string, r rotate.Report) error 
 	return nil
 }
 
+// maxID is longer than any id of ZITADEL's, and shorter than any token.
+const maxID = 64
+
 func (a *app) removeCommand(k credentialKind) *cobra.Command {
 	var user string
 	var yes bool
@@ -289,6 +292,9 @@ func (a *app) removeCommand(k credentialKind) *cobra.Command {
 		Example: "  postern " + k.name + " remove 400709186406583334 --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args[0]) > maxID { // and not shown: it may be the token itself
+				return usage(fmt.Errorf("expected an id as postern %s list shows it, got something of %d bytes", k.name, len(args[0])))
+			}
 			client, err := a.credentials()
 			if err != nil {
 				return err

@@ -139,6 +139,10 @@ func TestWhatTheUserDoesNotHaveIsNotSaidToBeRemoved(t *testing.T) {
 	assert.Empty(t, r.out)
 	assert.Zero(t, runCLI(t, admin(s), "", "pat", "remove", id, "--user", bot.ID, "--yes").code)
 	assert.Equal(t, 1, runCLI(t, admin(s), "", "pat", "remove", id, "--user", bot.ID, "--yes").code, "it is gone")
+	token := bot.PAT()
+	r = runCLI(t, admin(s), "", "pat", "remove", token)
+	assert.Equal(t, 2, r.code, "a token is no id")
+	assert.NotContains(t, r.err, token)
 }
 
 func TestFlagsSpeakForTheEnvironment(t *testing.T) {
