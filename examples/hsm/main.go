@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"github.com/postern-go/postern"
@@ -147,7 +148,7 @@ func (s settings) call(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// remove ends a key, but not the one in use.
+// remove ends a key at ZITADEL, but not the one in use. Its pair stays in the device.
 func (s settings) remove(ctx context.Context, id string, out io.Writer) error {
 	source, current, err := s.source()
 	if err != nil {
@@ -159,6 +160,13 @@ func (s settings) remove(ctx context.Context, id string, out io.Writer) error {
 	client, err := rotate.NewClient(rotate.ClientConfig{Issuer: s.issuer, Source: source})
 	if err != nil {
 		return err
+	}
+	all, err := client.List(ctx, rotate.Key, current.UserID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(c rotate.Credential) bool { return c.ID == id }) {
+		return fmt.Errorf("expected the id of a key of user %s, got %q", current.UserID, id)
 	}
 	if err := client.Remove(ctx, rotate.Key, current.UserID, id); err != nil {
 		return err

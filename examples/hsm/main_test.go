@@ -98,6 +98,8 @@ func TestTheKeyInUseIsNotRemoved(t *testing.T) {
 	require.NoError(t, err)
 	_, err = hsm(t, "remove", strings.Fields(out)[1])
 	require.ErrorContains(t, err, "is in use")
+	_, err = hsm(t, "remove", "123")
+	require.ErrorContains(t, err, "expected the id of a key")
 }
 
 // The device gives its private keys to nobody.
