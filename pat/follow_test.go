@@ -125,6 +125,21 @@ func TestHalfATokenIsNotTakenUp(t *testing.T) {
 	}
 }
 
+// Older servers' tokens are random to look at, and such a one begins like an encrypted one by chance.
+func TestTokensOfOtherKindsAreTakenUp(t *testing.T) {
+	for _, next := range []string{"eyJ9vXlQ3x_yZ8kTn5wq", "eyJhbGciOiJub25lIn0.e30.", "second", "ex"} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pat")
+			put(t, path, "first")
+			src, err := pat.FromFile(path)
+			require.NoError(t, err)
+			put(t, path, next)
+			time.Sleep(5 * time.Second)
+			gives(t, src, next)
+		})
+	}
+}
+
 func TestWhatExpiresSaysIsNotAboutTheNextToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pat")
