@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	}
 	code := exitCode(ctx, err)
 	if err != nil && !errors.Is(err, errReported) {
-		fmt.Fprintf(errOut, "postern: %s\n", strings.TrimPrefix(err.Error(), "postern: "))
+		fmt.Fprintf(errOut, "postern: %s\n", strings.TrimPrefix(words(err), "postern: "))
 	}
 	return code
 }
@@ -79,6 +79,14 @@ func exitCode(ctx context.Context, err error) int {
 func refused(err error) bool {
 	said, ok := errors.AsType[*postern.Error](err)
 	return ok && said.StatusCode >= 400 && said.StatusCode < 500 && said.StatusCode != http.StatusTooManyRequests
+}
+
+// words are an error's, without the verdict that the server is unavailable where it was asked and said no.
+func words(err error) string {
+	if !refused(err) {
+		return err.Error()
+	}
+	return strings.Replace(err.Error(), postern.ErrUnavailable.Error()+": ", "", 1)
 }
 
 // app is what the commands share.

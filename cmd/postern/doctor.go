@@ -162,7 +162,7 @@ func verdict(findings []finding) string {
 }
 
 // flat writes an error in one line.
-func flat(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+func flat(err error) string { return strings.Join(strings.Fields(words(err)), " ") }
 
 func checkIssuer(_ context.Context, p *patient) (string, string, error) {
 	issuer := os.Getenv("ZITADEL_ISSUER")

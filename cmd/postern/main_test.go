@@ -228,6 +228,7 @@ func TestIntrospectShowsWhatAnAPISees(t *testing.T) {
 	r = runCLI(t, append(env, "ZITADEL_API_CLIENT_SECRET=wrong"), bot.PAT(), "introspect")
 	assert.Equal(t, 1, r.code, "the server was asked, and refused the API")
 	assert.Contains(t, r.err, "unauthorized_client")
+	assert.NotContains(t, r.err, "unavailable")
 	r = runCLI(t, env, "", "introspect")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "expected a token on the standard input")
