@@ -491,10 +491,11 @@ func TestABlockedInstanceAnswers429WithoutRetryAfter(t *testing.T) {
 		assert.Contains(t, a.header.Get("Content-Type"), "text/plain")
 		assert.Empty(t, a.header.Get("Retry-After"))
 	}
-	a := ask(t, w.Server, "GET", "/management/v1/orgs/me", bearer(w.AdminPAT()))
-	assert.Equal(t, 429, a.status)
-	assert.Equal(t, 8.0, a.body["code"], "ResourceExhausted")
-	assert.Empty(t, a.header.Get("Retry-After"))
+	for _, path := range []string{"/management/v1/orgs/me", "/v2/users/1"} {
+		a := ask(t, w.Server, "GET", path, bearer(w.AdminPAT()))
+		refused(t, a, 429, 8, "Errors.Limits.Instance.Blocked (LIMITS-molsj)") // ResourceExhausted
+		assert.Empty(t, a.header.Get("Retry-After"))
+	}
 	w.Block(false)
 	assert.Equal(t, 200, ask(t, w.Server, "GET", "/oauth/v2/keys").status)
 }

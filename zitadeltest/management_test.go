@@ -276,7 +276,7 @@ func TestEachCallNeedsATokenAndAPermission(t *testing.T) {
 		refused(t, ask(t, m.Server, c[0], path, bearer(viewer)), 403, 7, "No matching permissions found (AUTH-5mWD2)")
 	}
 	assert.Equal(t, 200, ask(t, m.Server, "POST", v1+"/users/_search", bearer(viewer)).status, "a viewer may look")
-	refused(t, ask(t, m.Server, "GET", "/v2/users/1", bearer("x")), 401, 16, "Token is invalid (AUTH-7fs1e)")
+	refused(t, ask(t, m.Server, "GET", "/v2/users/1", bearer("x")), 401, 16, "Errors.Token.Invalid (AUTH-7fs1e)")
 	refused(t, ask(t, m.Server, "POST", "/v2/users/new", bearer(nobody), send(t, object{"organizationId": m.OrgID(), "machine": object{"name": "x"}})),
 		404, 5, "membership not found (AUTHZ-cdgFk)")
 }

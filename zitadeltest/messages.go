@@ -1,13 +1,11 @@
 package zitadeltest
 
 // english is what ZITADEL's APIs say for the keys of their errors. Keys that ZITADEL's own translations lack are told as they are, and
-// so is every key on the OAuth endpoints.
+// so is every key on the OAuth endpoints, of a token that is refused and of a blocked instance.
 var english = map[string]string{
 	"Errors.Internal":                              "An internal error occurred",
 	"Errors.NoChangesFound":                        "No changes",
 	"Errors.IDMissing":                             "ID missing",
-	"Errors.Limits.Instance.Blocked":               "Instance is blocked",
-	"Errors.Token.Invalid":                         "Token is invalid",
 	"Errors.User.NotFound":                         "User could not be found",
 	"Errors.User.AlreadyExists":                    "User already exists",
 	"Errors.User.Invalid":                          "Userdata is invalid",

@@ -79,11 +79,7 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
 		setNoStore(w.Header())
 	}
 	if s.faults.blocked.Load() {
-		err := error(&apiError{codeResourceExhausted, "LIMITS-molsj", "Errors.Limits.Instance.Blocked"})
-		if isV2(r) {
-			err = translated(err)
-		}
-		writeError(w, err)
+		writeError(w, &apiError{codeResourceExhausted, "LIMITS-molsj", "Errors.Limits.Instance.Blocked"})
 		return
 	}
 	answer, err := s.answerREST(r, rt, body)
@@ -102,15 +98,12 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = enc.Encode(body) // the caller went away
 }
 
-// answerREST tells errors in English, except that the first APIs translate only what the call itself says and not why it was refused.
+// answerREST tells errors in English, but ZITADEL translates only what the call itself says and not why it was refused.
 func (s *Server) answerREST(r *http.Request, rt route, body json.RawMessage) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &call{Server: s, r: r, body: body}
 	if err := c.admit(rt.perm); err != nil {
-		if isV2(r) {
-			err = translated(err)
-		}
 		return nil, err
 	}
 	answer, err := rt.answer(c)
