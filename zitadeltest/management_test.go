@@ -286,6 +286,9 @@ func TestABodyThatIsNoJSONIsToldBeforeTheTokenIsLookedAt(t *testing.T) {
 	a := ask(t, m.Server, "POST", v1+"/projects", body("application/json", "{"))
 	refused(t, a, 400, 3, "unexpected EOF")
 	assert.Empty(t, a.header.Get("Cache-Control"), "the gateway answers, before the API sets its headers")
+	a = m.call(t, "POST", v1+"/projects", `{"name":1}`)
+	refused(t, a, 400, 3, "proto: (line 1:9): invalid value for string field name: 1")
+	assert.Empty(t, a.header.Get("Cache-Control"))
 }
 
 func TestFieldNamesMayBeInSnakeCaseAndUnknownOnesAreIgnored(t *testing.T) {
@@ -474,7 +477,7 @@ func TestAUserIsChangedWholeOrNotAtAll(t *testing.T) {
 	assert.Equal(t, object{"name": "member"}, u["machine"])
 }
 
-func TestTheGatewayKnowsNoHEADAndOverlooksWhatComesWithAGET(t *testing.T) {
+func TestTheGatewayKnowsNoHEADAndOverlooksWhatComesWithAGETOrDELETE(t *testing.T) {
 	m := newManaged(t)
 	status := func(method string, opts ...with) int {
 		t.Helper()
@@ -490,6 +493,8 @@ func TestTheGatewayKnowsNoHEADAndOverlooksWhatComesWithAGET(t *testing.T) {
 	}
 	assert.Equal(t, 405, status("HEAD"))
 	assert.Equal(t, 200, status("GET", body("application/json", "{")))
+	assert.Equal(t, 200, m.call(t, "DELETE", v1+"/users/{user}/pats/{pat}", "{").status)
+	refused(t, m.call(t, "DELETE", v1+"/users/{user}/metadata/_bulk", "{"), 400, 3, "unexpected EOF")
 	assert.Equal(t, 204, status("OPTIONS", header("Origin", "http://a.example"), header("Access-Control-Request-Method", "GET")), "a browser asks first")
 	assert.Equal(t, 405, status("OPTIONS"))
 }

@@ -43,3 +43,9 @@ func setNoStore(h http.Header) {
 	h.Set("Pragma", "no-cache")
 	h.Set("Expires", time.Unix(0, 0).UTC().Format(http.TimeFormat))
 }
+
+func dropNoStore(h http.Header) {
+	for _, name := range []string{"Cache-Control", "Pragma", "Expires"} {
+		h.Del(name)
+	}
+}
