@@ -16,7 +16,8 @@
 //
 // # What it serves
 //
-// Discovery, keys, the token endpoint with the JWT profile and client credentials grants, userinfo, introspection and revocation.
+// Discovery, keys, the token endpoint with the JWT profile and client credentials grants, userinfo, introspection and revocation, and
+// the health that orchestrators ask for (/debug/healthz, /debug/ready).
 // With [Server.AdminPAT], or a service user's own token, the REST APIs too, so that one program sets up this server or a real one:
 // of /management/v1 organisations, members, projects, roles, API applications, service users, their credentials, metadata and user
 // grants; of /v2 users, their credentials and metadata; and Actions v2, which deliver events to webhooks.

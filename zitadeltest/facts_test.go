@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -511,6 +512,27 @@ func TestTheInstanceIsChosenByHost(t *testing.T) {
 	assert.Equal(t, 5.0, a.body["code"])
 	assert.Equal(t, 200, ask(t, w.Server, "GET", "/oauth/v2/keys", proxied, header("x-zitadel-instance-host", "localhost")).status)
 	assert.Equal(t, 404, ask(t, w.Server, "GET", "/oauth/v2/keys", header("x-zitadel-instance-host", "other.example")).status)
+}
+
+func TestHealthIsToldOnAnyHost(t *testing.T) {
+	w := newWorld(t)
+	w.Block(true)
+	for path, want := range map[string][2]string{
+		"/debug/healthz":  {"text/plain; charset=utf-8", "ok"},
+		"/debug/ready":    {"application/json", "\"ok\"\n"},
+		"/debug/validate": {"application/json", "\"ok\"\n"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.Issuer()+path, nil)
+		require.NoError(t, err)
+		req.Host = "10.0.0.1"
+		resp, err := w.Client().Do(req)
+		require.NoError(t, err)
+		raw, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, 200, resp.StatusCode)
+		assert.Equal(t, want, [2]string{resp.Header.Get("Content-Type"), string(raw)}, path)
+	}
 }
 
 func TestTheOrganisationOfAManagementCallIsChosenByHeader(t *testing.T) {

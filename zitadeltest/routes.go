@@ -1,6 +1,7 @@
 package zitadeltest
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -9,7 +10,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// routes is the whole server: the OAuth endpoints on zitadel/oidc's framework, the REST APIs beside them.
+// routes is the whole server: the OAuth endpoints on zitadel/oidc's framework, the REST APIs beside them. What an orchestrator asks to
+// see whether the server is up belongs to no instance.
 func (s *Server) routes() http.Handler {
 	oauth := noStore(op.RegisterServer(provider{Server: s}, endpoints,
 		op.WithFallbackLogger(slog.New(slog.DiscardHandler))))
@@ -20,7 +22,17 @@ func (s *Server) routes() http.Handler {
 		}
 		oauth.ServeHTTP(w, r)
 	})
-	return s.observe(s.onlyInstance(blockable, s.rest()))
+	instance := s.onlyInstance(blockable, s.rest())
+	return s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/debug/healthz":
+			_, _ = io.WriteString(w, "ok")
+		case "/debug/ready", "/debug/validate":
+			writeJSON(w, http.StatusOK, "ok")
+		default:
+			instance.ServeHTTP(w, r)
+		}
+	}))
 }
 
 func isOAuth(path string) bool {
