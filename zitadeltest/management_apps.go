@@ -33,7 +33,7 @@ func (c *call) createAPI() (any, error) {
 	}
 	p := c.pathProject()
 	if p == nil {
-		return nil, failedPrecondition("PROJECT-9fnsf", "Errors.Project.NotFound")
+		return nil, failedPrecondition("COMMAND-EbFMN", "Errors.Project.NotFound")
 	}
 	a, err := c.addAPI(c.user.id, p, name, keyAuth)
 	if err != nil {

@@ -91,7 +91,7 @@ func (c *call) createMember() (any, error) {
 		return nil, m.err
 	}
 	if len(roles) == 0 {
-		return nil, invalidArgument("V2-PfYhb", "Errors.Invalid.Argument")
+		return nil, invalidArgument("ORG-4Mlfs", "Errors.Invalid.Argument")
 	}
 	if checkOrgRoles(roles) != nil {
 		return nil, invalidArgument("Org-4N8es", "Errors.Org.MemberInvalid")
@@ -116,7 +116,7 @@ func (c *call) changeMember() (any, error) {
 	if len(roles) == 0 {
 		return nil, invalidArgument("Org-LiaZi", "Errors.Org.MemberInvalid")
 	}
-	if checkOrgRoles(roles) != nil {
+	if checkRoles("ORG_", roles) != nil {
 		return nil, invalidArgument("IAM-m9fG8", "Errors.Org.MemberInvalid")
 	}
 	who := c.member()

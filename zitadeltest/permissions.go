@@ -85,11 +85,18 @@ var rolePermissions = map[string]string{
 	"SELF_MANAGEMENT_GLOBAL":    "",
 }
 
-// checkOrgRoles accepts the roles that a member of an organisation may have.
+// checkOrgRoles accepts the roles that a member of an organisation may begin with.
 func checkOrgRoles(roles []string) error {
+	err := checkRoles("ORG_", roles)
+	if err != nil && checkRoles("SELF_MANAGEMENT_GLOBAL", roles) == nil {
+		return nil
+	}
+	return err
+}
+
+func checkRoles(prefix string, roles []string) error {
 	for _, role := range roles {
-		_, known := rolePermissions[role]
-		if !known || !strings.HasPrefix(role, "ORG_") && role != "SELF_MANAGEMENT_GLOBAL" {
+		if _, known := rolePermissions[role]; !known || !strings.HasPrefix(role, prefix) {
 			return fmt.Errorf("ZITADEL knows no role %q of an organisation", role)
 		}
 	}
