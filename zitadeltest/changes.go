@@ -250,6 +250,7 @@ func (st *state) removeProject(by string, p *project) details {
 	d := st.push(&p.aggregate, by, "project.removed", nil)
 	st.cascadeGrants(by, func(g *grant) bool { return g.project == p })
 	st.projects = remove(st.projects, p)
+	st.projectsGone[p.id] = p.org.id
 	return d
 }
 

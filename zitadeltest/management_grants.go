@@ -21,11 +21,14 @@ func (c *call) createGrant() (any, error) {
 	}
 	u := c.state.user(c.r.PathValue("user"))
 	if u == nil {
-		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
+		return nil, failedPrecondition("COMMAND-4f8sg", "Errors.User.NotFound")
 	}
 	p := c.orgProject(projectID)
-	if p == nil {
+	switch {
+	case p == nil && c.projectsGone[projectID] == c.org.id:
 		return nil, failedPrecondition("COMMAND-3n77S", "Errors.Project.NotFound")
+	case p == nil: // it might be another organisation's, which would have to grant it to this one
+		return nil, failedPrecondition("COMMAND-4m9ff", "Errors.Project.Grant.NotFound")
 	}
 	g, err := c.addGrant(c.user.id, u, p, c.org, roles)
 	if err != nil {
@@ -37,13 +40,22 @@ func (c *call) createGrant() (any, error) {
 func (c *call) searchGrants() (any, error) {
 	mine := slices.DeleteFunc(slices.Clone(c.grants), func(g *grant) bool { return g.org != c.org })
 	return searchV1(c, "ListUserGrantRequest", mine, matchers[*grant]{
-		"userIdQuery":    func(q *message, g *grant) bool { return g.user.id == q.text("userId") },
-		"projectIdQuery": func(q *message, g *grant) bool { return g.project.id == q.text("projectId") },
-		"userNameQuery":  func(q *message, g *grant) bool { return textMatches(q, g.user.userName, "userName") },
+		"userIdQuery":      func(q *message, g *grant) bool { return g.user.id == q.text("userId") },
+		"inUserIdsQuery":   func(q *message, g *grant) bool { return slices.Contains(q.texts("inUserIds"), g.user.id) },
+		"projectIdQuery":   func(q *message, g *grant) bool { return g.project.id == q.text("projectId") },
+		"projectNameQuery": func(q *message, g *grant) bool { return textMatches(q, g.project.name, "projectName") },
+		"orgNameQuery":     func(q *message, g *grant) bool { return textMatches(q, g.org.name, "orgName") },
+		"orgDomainQuery":   func(q *message, g *grant) bool { return textMatches(q, g.org.domain, "orgDomain") },
+		"userNameQuery":    func(q *message, g *grant) bool { return textMatches(q, g.user.userName, "userName") },
 		"roleKeyQuery": func(q *message, g *grant) bool {
 			return slices.ContainsFunc(g.roles, func(key string) bool { return textMatches(q, key, "roleKey") })
 		},
+		"userTypeQuery":    func(q *message, _ *grant) bool { return isMachine(q) },
 		"withGrantedQuery": func(*message, *grant) bool { return true },
+
+		// What only people have, or the grant of a project to another organisation.
+		"firstNameQuery": ofPeople[*grant], "lastNameQuery": ofPeople[*grant], "displayNameQuery": ofPeople[*grant],
+		"emailQuery": ofPeople[*grant], "projectGrantIdQuery": ofPeople[*grant],
 	}, grantObject)
 }
 
@@ -56,6 +68,7 @@ func grantObject(g *grant) object {
 		"id": g.id, "details": g.aggregate.details.full(), "state": state,
 		"userId": g.user.id, "userName": g.user.userName, "preferredLoginName": g.user.userName, "userType": "TYPE_MACHINE",
 		"orgId": g.org.id, "orgName": g.org.name, "orgDomain": g.org.domain,
+		"grantedOrgId": g.user.org.id, "grantedOrgName": g.user.org.name, "grantedOrgDomain": g.user.org.domain,
 		"projectId": g.project.id, "projectName": g.project.name,
 	}
 	if len(g.roles) > 0 {
@@ -74,7 +87,7 @@ func (c *call) orgGrant() *grant {
 
 func (c *call) readGrant() (any, error) {
 	g := c.orgGrant()
-	if g == nil || g.user.id != c.r.PathValue("user") {
+	if g == nil { // whose it is does not matter
 		return nil, notFound("QUERY-wIPkA", "Errors.UserGrant.NotFound")
 	}
 	return object{"userGrant": grantObject(g)}, nil
@@ -86,7 +99,7 @@ func (c *call) changeGrant() (any, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	g := c.orgGrant()
+	g := c.state.grant(c.r.PathValue("grant")) // of whatever organisation
 	if g == nil {
 		return nil, notFound("COMMAND-3M9sd", "Errors.UserGrant.NotFound")
 	}
@@ -106,8 +119,8 @@ func (c *call) deactivateGrant() (any, error) {
 	if g == nil {
 		return nil, notFound("COMMAND-3M9sd", "Errors.UserGrant.NotFound")
 	}
-	if !g.active {
-		return nil, failedPrecondition("COMMAND-1S9gx", "Errors.UserGrant.NotActive")
+	if !g.active { // is no mistake
+		return object{"details": g.aggregate.details.change()}, nil
 	}
 	g.active = false
 	return object{"details": c.push(&g.aggregate, c.user.id, "user.grant.deactivated", nil).change()}, nil
@@ -118,8 +131,8 @@ func (c *call) reactivateGrant() (any, error) {
 	if g == nil {
 		return nil, notFound("COMMAND-Lp0gs", "Errors.UserGrant.NotFound")
 	}
-	if g.active {
-		return nil, failedPrecondition("COMMAND-1ML0v", "Errors.UserGrant.NotInactive")
+	if g.active { // is no mistake
+		return object{"details": g.aggregate.details.change()}, nil
 	}
 	g.active = true
 	return object{"details": c.push(&g.aggregate, c.user.id, "user.grant.reactivated", nil).change()}, nil

@@ -146,11 +146,10 @@ func TestRefusals(t *testing.T) {
 		{"DELETE", v1 + "/users/{user}/metadata/_bulk", object{"keys": []string{""}}, 400, 3, "Metadata is invalid (COMMAND-m29ds)"},
 		{"DELETE", v1 + "/users/{user}/metadata/_bulk", object{}, 400, 9, "Metadata list is empty (META-9mm2d)"},
 		{"DELETE", "/v2/users/{user}/metadata", nil, 400, 9, "Metadata list is empty (META-9mm2d)"},
-		{"POST", v1 + "/users/{unknown}/grants", object{"projectId": "1"}, 400, 9, "User could not be found (COMMAND-uXHNj)"},
-		{"POST", v1 + "/users/{user}/grants", object{"projectId": "1"}, 400, 9, "Project not found (COMMAND-3n77S)"},
+		{"POST", v1 + "/users/{unknown}/grants", object{"projectId": "1"}, 400, 9, "User could not be found (COMMAND-4f8sg)"},
+		{"POST", v1 + "/users/{user}/grants", object{"projectId": "1"}, 400, 9, "Project Grant not found (COMMAND-4m9ff)"},
 		{"PUT", v1 + "/users/{user}/grants/{grant}", object{"roleKeys": []string{"viewer"}}, 400, 9, "User grant has not been changed (COMMAND-Rs8fy)"},
 		{"PUT", v1 + "/users/{user}/grants/{grant}", object{"roleKeys": []string{"boss"}}, 400, 9, "Errors.Project.Role.NotFound (COMMAND-mm9F4)"},
-		{"POST", v1 + "/users/{user}/grants/{grant}/_reactivate", nil, 400, 9, "Errors.UserGrant.NotInactive (COMMAND-1ML0v)"},
 		{"POST", v1 + "/projects/{project}/_reactivate", nil, 400, 9, "Project is not deactivated (COMMAND-5M9bs)"},
 		{"POST", v1 + "/projects/{unknown}/roles", object{"roleKey": "r", "displayName": "r"}, 400, 9, "Project not found (COMMAND-EbFMN)"},
 		{"PUT", v1 + "/projects/{unknown}/roles/r", object{"displayName": "r"}, 400, 9, "Project not found (COMMAND-EbFMN)"},
@@ -248,7 +247,6 @@ func TestChangingTwiceIsRefusedTheSecondTime(t *testing.T) {
 		{v1 + "/users/{user}", "_deactivate", "_deactivate", "User already inactive (COMMAND-5M0sf)"},
 		{v1 + "/users/{user}", "_deactivate", "_lock", "User is not active or initial (COMMAND-3NN8v)"},
 		{"/v2/users/{user}", "deactivate", "deactivate", "User already inactive (COMMAND-5gunjw0cd7)"},
-		{v1 + "/users/{user}/grants/{grant}", "_deactivate", "_deactivate", "Errors.UserGrant.NotActive (COMMAND-1S9gx)"},
 		{v1 + "/projects/{project}", "_deactivate", "_deactivate", "Project is not active (COMMAND-mki55)"},
 		{v1 + "/projects/{project}/apps/{app}", "_deactivate", "_deactivate", "Application is not active (COMMAND-dsh35)"},
 		{v1 + "/orgs/me", "_deactivate", "_deactivate", "Organisation is already deactivated (EVENT-Dbs2g)"},
@@ -259,6 +257,35 @@ func TestChangingTwiceIsRefusedTheSecondTime(t *testing.T) {
 			refused(t, m.call(t, "POST", c.path+"/"+c.again, nil), 400, 9, c.message)
 		})
 	}
+}
+
+func TestGrants(t *testing.T) {
+	m := newManaged(t)
+	grant := v1 + "/users/{user}/grants/{grant}"
+	active := m.call(t, "POST", grant+"/_reactivate", nil)
+	require.Equal(t, 200, active.status, "to activate what is active is no mistake: %s", active.raw)
+	inactive := m.call(t, "POST", grant+"/_deactivate", nil)
+	assert.NotEqual(t, active.body, inactive.body)
+	assert.Equal(t, inactive.body, m.call(t, "POST", grant+"/_deactivate", nil).body, "nothing changed, nothing recorded")
+	require.Equal(t, 200, m.call(t, "POST", grant+"/_reactivate", nil).status)
+
+	other := m.AddOrg("Acme")
+	m.ids["guest"] = m.AddServiceUser("guest", zitadeltest.InOrg(other), zitadeltest.WithProjectRole(m.project, "viewer")).ID
+	in := header("x-zitadel-orgid", other.ID)
+	guests := ask(t, m.Server, "POST", v1+"/users/grants/_search", bearer(m.AdminPAT()), in, send(t, object{})).body["result"].([]any)
+	g := guests[0].(object)
+	assert.Equal(t, []any{other.ID, "Acme", "acme.localhost"}, []any{g["grantedOrgId"], g["grantedOrgName"], g["grantedOrgDomain"]}, "the user's own")
+
+	m.ids["guestgrant"] = g["id"].(string)
+	refused(t, m.call(t, "GET", v1+"/users/{guest}/grants/{guestgrant}", nil), 404, 5, "User grant not found (QUERY-wIPkA)")
+	assert.Equal(t, 200, m.call(t, "PUT", v1+"/users/{guest}/grants/{guestgrant}", object{"roleKeys": []string{"admin"}}).status, "any organisation's")
+	assert.Equal(t, 200, m.call(t, "GET", v1+"/users/{unknown}/grants/{grant}", nil).status, "whose it is does not matter")
+
+	foreign := m.path(`{"projectId":"{project}"}`)
+	refused(t, ask(t, m.Server, "POST", m.path(v1+"/users/{user}/grants"), bearer(m.AdminPAT()), in, body("application/json", foreign)), 400, 9,
+		"Project Grant not found (COMMAND-4m9ff)")
+	require.Equal(t, 200, m.call(t, "DELETE", v1+"/projects/{project}", nil).status)
+	refused(t, m.call(t, "POST", v1+"/users/{user}/grants", foreign), 400, 9, "Project not found (COMMAND-3n77S)")
 }
 
 func TestEachCallNeedsATokenAndAPermission(t *testing.T) {
@@ -377,9 +404,14 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	assert.NotContains(t, g, "displayName", "only people have one")
 	for name, query := range map[string]object{
 		"userIdQuery": {"userId": m.bot.ID}, "projectIdQuery": {"projectId": m.project.ID}, "roleKeyQuery": {"roleKey": "viewer"},
-		"userNameQuery": {"userName": "robot"}, "withGrantedQuery": {"withGranted": true},
+		"userNameQuery": {"userName": "robot"}, "withGrantedQuery": {"withGranted": true}, "inUserIdsQuery": {"inUserIds": []string{m.bot.ID}},
+		"projectNameQuery": {"projectName": "orders"}, "orgNameQuery": {"orgName": "zitadel", "method": 1}, "userTypeQuery": {"type": 2},
+		"orgDomainQuery": {"orgDomain": ".localhost", "method": "TEXT_QUERY_METHOD_ENDS_WITH"},
 	} {
 		assert.Equal(t, "1", total(v1+"/users/grants", object{"queries": []object{{name: query}}}), name)
+	}
+	for name, query := range map[string]object{"emailQuery": {"email": "robot"}, "projectGrantIdQuery": {"projectGrantId": "1"}} {
+		assert.Nil(t, total(v1+"/users/grants", object{"queries": []object{{name: query}}}), name)
 	}
 
 	// projects, roles, applications

@@ -100,9 +100,7 @@ var userMatchers = matchers[*user]{
 	"userNameQuery":  func(q *message, u *user) bool { return textMatches(q, u.userName, "userName") },
 	"loginNameQuery": func(q *message, u *user) bool { return textMatches(q, u.userName, "loginName") },
 	"inUserIdsQuery": func(q *message, u *user) bool { return slices.Contains(q.texts("userIds"), u.id) },
-	"typeQuery": func(q *message, u *user) bool {
-		return q.enum("type", "TYPE_UNSPECIFIED", "TYPE_HUMAN", "TYPE_MACHINE") == "TYPE_MACHINE"
-	},
+	"typeQuery":      func(q *message, _ *user) bool { return isMachine(q) },
 	"stateQuery": func(q *message, u *user) bool {
 		return userState(q.enum("state", "USER_STATE_UNSPECIFIED", string(userActive), string(userInactive),
 			"USER_STATE_DELETED", string(userLocked), "USER_STATE_SUSPEND", "USER_STATE_INITIAL")) == u.state
@@ -110,11 +108,15 @@ var userMatchers = matchers[*user]{
 	"organizationIdQuery": func(q *message, u *user) bool { return u.org.id == q.text("organizationId") },
 
 	// What only people have. ZITADEL counts the name of a service user as no display name.
-	"firstNameQuery": ofPeople, "lastNameQuery": ofPeople, "nickNameQuery": ofPeople, "displayNameQuery": ofPeople,
-	"emailQuery": ofPeople, "phoneQuery": ofPeople, "inUserEmailsQuery": ofPeople,
+	"firstNameQuery": ofPeople[*user], "lastNameQuery": ofPeople[*user], "nickNameQuery": ofPeople[*user],
+	"displayNameQuery": ofPeople[*user], "emailQuery": ofPeople[*user], "phoneQuery": ofPeople[*user], "inUserEmailsQuery": ofPeople[*user],
 }
 
-func ofPeople(*message, *user) bool { return false }
+func ofPeople[T any](*message, T) bool { return false }
+
+func isMachine(q *message) bool {
+	return q.enum("type", "TYPE_UNSPECIFIED", "TYPE_HUMAN", "TYPE_MACHINE") == "TYPE_MACHINE"
+}
 
 func userObject(u *user) object {
 	return object{

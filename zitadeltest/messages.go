@@ -27,6 +27,7 @@ var english = map[string]string{
 	"Errors.Project.NotActive":                     "Project is not active",
 	"Errors.Project.NotInactive":                   "Project is not deactivated",
 	"Errors.Project.NotFound":                      "Project not found",
+	"Errors.Project.Grant.NotFound":                "Project Grant not found",
 	"Errors.Project.Role.AlreadyExists":            "Role already exists",
 	"Errors.Project.Role.NotExisting":              "Role doesn't exist",
 	"Errors.Project.App.AlreadyExists":             "Application already exists",

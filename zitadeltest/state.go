@@ -15,13 +15,14 @@ type state struct {
 	admin          *user
 	adminPAT       string
 
-	orgs     []*org
-	projects []*project
-	users    []*user
-	grants   []*grant
-	members  []*member // of the instance: IAM_OWNER and its kin
-	tokens   map[string]*accessToken
-	pats     map[string]*pat
+	orgs         []*org
+	projects     []*project
+	projectsGone map[string]string // the organisation of each removed one
+	users        []*user
+	grants       []*grant
+	members      []*member // of the instance: IAM_OWNER and its kin
+	tokens       map[string]*accessToken
+	pats         map[string]*pat
 
 	targets     []*target
 	targetsGone map[string]time.Time // deleted ones
@@ -164,6 +165,7 @@ func (st *state) init(s *Server) {
 	st.s = s
 	st.instanceID, st.zitadelProject = newID(), newID()
 	st.tokens, st.pats, st.targetsGone = map[string]*accessToken{}, map[string]*pat{}, map[string]time.Time{}
+	st.projectsGone = map[string]string{}
 	for range 2 { // as many as a fresh ZITADEL publishes
 		st.addSigningKey()
 	}
