@@ -69,9 +69,15 @@ func appObject(a *app) object {
 }
 
 func (c *call) readApp() (any, error) {
-	a := c.pathApp()
-	if a == nil {
+	var a *app
+	if p := c.state.project(c.r.PathValue("project")); p != nil {
+		a = p.app(c.r.PathValue("app"))
+	}
+	switch {
+	case a == nil:
 		return nil, notFound("QUERY-pCP8P", "Errors.App.NotExisting")
+	case a.project.org != c.org:
+		return nil, notFound("MANAG-SFf2a", "Errors.Project.App.NotFound")
 	}
 	return object{"app": appObject(a)}, nil
 }

@@ -177,9 +177,9 @@ func (c *call) deleteKey() (any, error) {
 }
 
 func (c *call) createSecret() (any, error) {
-	u := c.orgUser()
-	if u == nil {
-		return nil, notFound("QUERY-Dfbg2", "Errors.User.NotFound")
+	u, err := c.visibleUser()
+	if err != nil {
+		return nil, err
 	}
 	secret, d := c.setSecret(c.user.id, u)
 	return object{"clientId": u.userName, "clientSecret": secret, "details": d.made()}, nil

@@ -83,9 +83,12 @@ func projectObject(p *project) object {
 }
 
 func (c *call) readProject() (any, error) {
-	p := c.pathProject()
-	if p == nil {
+	p := c.state.project(c.r.PathValue("project"))
+	switch {
+	case p == nil:
 		return nil, notFound("QUERY-fk2fs", "Errors.Project.NotFound")
+	case p.org != c.org:
+		return nil, notFound("MANAG-SFf2a", "Errors.Project.NotFound")
 	}
 	return object{"project": projectObject(p)}, nil
 }

@@ -288,6 +288,28 @@ func TestGrants(t *testing.T) {
 	refused(t, m.call(t, "POST", v1+"/users/{user}/grants", foreign), 400, 9, "Project not found (COMMAND-3n77S)")
 }
 
+func TestWhatAnotherOrganisationOwnsIsNotFound(t *testing.T) {
+	m := newManaged(t)
+	in := header("x-zitadel-orgid", m.AddOrg("Acme").ID)
+	for _, c := range []struct {
+		method, path  string
+		status, code  int
+		said, unknown string
+	}{
+		{"GET", "/users/{user}", 404, 5, "User could not be found (MANAG-fpo4B)", "User could not be found (QUERY-Dfbg2)"},
+		{"PUT", "/users/{user}/secret", 404, 5, "User could not be found (MANAG-fpo4B)", "User could not be found (QUERY-Dfbg2)"},
+		{"DELETE", "/users/{user}", 404, 5, "User could not be found (COMMAND-m9od)", "User could not be found (COMMAND-m9od)"},
+		{"POST", "/users/{user}/pats", 400, 9, "User could not be found (COMMAND-Dggw2)", "User could not be found (COMMAND-Dggw2)"},
+		{"GET", "/projects/{project}", 404, 5, "Project not found (MANAG-SFf2a)", "Project not found (QUERY-fk2fs)"},
+		{"DELETE", "/projects/{project}", 404, 5, "Project not found (COMMAND-3M9sd)", "Project not found (COMMAND-3M9sd)"},
+		{"GET", "/projects/{project}/apps/{app}", 404, 5, "Application not found (MANAG-SFf2a)", "Errors.App.NotExisting (QUERY-pCP8P)"},
+	} {
+		refused(t, ask(t, m.Server, c.method, m.path(v1+c.path), bearer(m.AdminPAT()), in), c.status, c.code, c.said)
+		unknown := strings.NewReplacer("{user}", "1", "{project}", "1").Replace(v1 + c.path)
+		refused(t, ask(t, m.Server, c.method, m.path(unknown), bearer(m.AdminPAT()), in), c.status, c.code, c.unknown)
+	}
+}
+
 func TestEachCallNeedsATokenAndAPermission(t *testing.T) {
 	m := newManaged(t)
 	nobody := m.AddServiceUser("nobody").PAT()

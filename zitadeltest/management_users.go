@@ -23,6 +23,18 @@ func (c *call) orgUser() *user {
 	return nil
 }
 
+// visibleUser is orgUser for those who look before they ask whose the user is.
+func (c *call) visibleUser() (*user, error) {
+	switch u := c.pathUser(); {
+	case u == nil:
+		return nil, notFound("QUERY-Dfbg2", "Errors.User.NotFound")
+	case u.org != c.org:
+		return nil, notFound("MANAG-fpo4B", "Errors.User.NotFound")
+	default:
+		return u, nil
+	}
+}
+
 func accessTokenType(m *message) (jwt bool) {
 	return m.enum("accessTokenType", "ACCESS_TOKEN_TYPE_BEARER", "ACCESS_TOKEN_TYPE_JWT") == "ACCESS_TOKEN_TYPE_JWT"
 }
@@ -84,9 +96,9 @@ func (c *call) changeUsername() (any, error) {
 }
 
 func (c *call) readUser() (any, error) {
-	u := c.orgUser()
-	if u == nil {
-		return nil, notFound("QUERY-Dfbg2", "Errors.User.NotFound")
+	u, err := c.visibleUser()
+	if err != nil {
+		return nil, err
 	}
 	return object{"user": userObject(u)}, nil
 }
