@@ -35,7 +35,7 @@ func (c *call) setMetadataEntry() (any, error) {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
 	d := c.setMetadata(c.user.id, u, key, value)
-	return object{"id": u.id, "details": d.change()}, nil
+	return object{"details": d.told("creationDate", d.changed)}, nil // new or not
 }
 
 type entry struct {

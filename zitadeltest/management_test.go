@@ -414,6 +414,8 @@ func TestWhatIsMadeIsFoundChangedAndRemoved(t *testing.T) {
 	ok("POST", v1+"/users/{user}/metadata/_bulk", object{"metadata": []object{{"key": "a", "value": "YQ"}, {"key": "team", "value": "eA=="}}})
 	set := ok("POST", v1+"/users/{user}/metadata/team", object{"value": "eA=="})
 	assert.Equal(t, set, ok("POST", v1+"/users/{user}/metadata/team", object{"value": "eA=="}), "nothing changed, nothing recorded")
+	assert.Len(t, set, 1, "no id")
+	assert.Contains(t, set["details"], "creationDate", "even of an entry that was there")
 	assert.Equal(t, "eA==", ok("GET", v1+"/users/{user}/metadata/team", nil)["metadata"].(object)["value"])
 	assert.Equal(t, "1", total(v1+"/users/{user}/metadata", object{"queries": []object{{"keyQuery": object{"key": "a"}}}}))
 	ok("DELETE", v1+"/users/{user}/metadata/a", nil)
