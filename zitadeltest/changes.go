@@ -351,6 +351,7 @@ func (st *state) setMetadata(by string, u *user, key string, value []byte) detai
 		return u.metadata[i].details
 	}
 	d := st.push(&u.aggregate, by, "user.metadata.set", object{"key": key, "value": value})
+	u.metadataChange = d
 	if i := u.metadataIndex(key); i >= 0 {
 		d.created = u.metadata[i].details.created
 		u.metadata[i] = metadata{aggregateView{d}, key, value}
@@ -364,7 +365,8 @@ func (st *state) removeMetadata(by string, u *user, key string) details {
 	if i := u.metadataIndex(key); i >= 0 { // a list of keys may name one twice
 		u.metadata = slices.Delete(u.metadata, i, i+1)
 	}
-	return st.push(&u.aggregate, by, "user.metadata.removed", object{"key": key})
+	u.metadataChange = st.push(&u.aggregate, by, "user.metadata.removed", object{"key": key})
+	return u.metadataChange
 }
 
 // pushApp records a change of an application, on the project that owns it.

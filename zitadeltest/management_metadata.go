@@ -13,11 +13,15 @@ var metadataRoutes = []route{
 
 const metadataValueMax = 500_000
 
-// metadataValue reads the value of an entry. ZITADEL refuses an empty one.
-func metadataValue(m *message) []byte {
+// metadataValue reads the value of an entry. The first API refuses an empty one, the second removes the entry.
+func metadataValue(m *message, least int) []byte {
 	value := m.bytes("value")
-	if len(value) < 1 || len(value) > metadataValueMax {
-		m.invalid("Value", fmt.Sprintf("value length must be between 1 and %d bytes, inclusive", metadataValueMax))
+	switch {
+	case len(value) >= least && len(value) <= metadataValueMax:
+	case least == 0:
+		m.invalid("Value", fmt.Sprintf("value length must be at most %d bytes", metadataValueMax))
+	default:
+		m.invalid("Value", fmt.Sprintf("value length must be between %d and %d bytes, inclusive", least, metadataValueMax))
 	}
 	return value
 }
@@ -26,7 +30,7 @@ func (c *call) setMetadataEntry() (any, error) {
 	m := c.message("SetUserMetadataRequest")
 	key := c.r.PathValue("key")
 	m.length("Key", key, 1, 200)
-	value := metadataValue(m)
+	value := metadataValue(m, 1)
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -43,7 +47,7 @@ type entry struct {
 	value []byte
 }
 
-func readEntries(m *message, item string) ([]entry, error) {
+func readEntries(m *message, item string, least int) ([]entry, error) {
 	list := m.messages("metadata")
 	if m.err != nil {
 		return nil, m.err
@@ -53,33 +57,32 @@ func readEntries(m *message, item string) ([]entry, error) {
 		sub.name = item
 		e := entry{key: sub.text("key")}
 		sub.length("Key", e.key, 1, 200)
-		e.value = metadataValue(sub)
+		e.value = metadataValue(sub, least)
 		if m.err != nil {
 			return nil, m.err
 		}
 		entries = append(entries, e)
+	}
+	if len(entries) == 0 {
+		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
 	}
 	return entries, nil
 }
 
 func (c *call) setMetadataEntries() (any, error) {
 	m := c.message("BulkSetUserMetadataRequest")
-	entries, err := readEntries(m, "BulkSetUserMetadataRequest_Metadata")
+	entries, err := readEntries(m, "BulkSetUserMetadataRequest_Metadata", 1)
 	if err != nil {
 		return nil, err
-	}
-	if len(entries) == 0 {
-		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
 	}
 	u := c.orgUser()
 	if u == nil {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
-	var d details
 	for _, e := range entries {
-		d = c.setMetadata(c.user.id, u, e.key, e.value)
+		c.setMetadata(c.user.id, u, e.key, e.value)
 	}
-	return object{"details": d.change()}, nil
+	return object{"details": u.lastMetadata().change()}, nil
 }
 
 func (c *call) searchMetadata() (any, error) {
@@ -140,6 +143,13 @@ func (c *call) deleteMetadataEntries() (any, error) {
 		d = c.removeMetadata(c.user.id, u, key)
 	}
 	return object{"details": d.change()}, nil
+}
+
+// lastMetadata is the last change of any entry, which a call on many entries answers whether it changed anything or not.
+func (u *user) lastMetadata() details {
+	d := u.metadataChange
+	d.owner = u.org.id
+	return d
 }
 
 func (u *user) hasMetadata(keys []string) error {

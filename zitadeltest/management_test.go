@@ -109,7 +109,7 @@ func TestRefusals(t *testing.T) {
 		{"PATCH", "/v2/users/{user}", object{"machine": object{"name": ""}}, 400, 3, "invalid UpdateUserRequest.Machine: " + within + "invalid UpdateUserRequest_Machine.Name: " + tooLong},
 		{"PATCH", "/v2/users/{user}", object{"username": ""}, 400, 3, "invalid UpdateUserRequest.Username: " + tooLong},
 		{"POST", "/v2/users/{user}/keys", object{}, 400, 3, "invalid AddKeyRequest.ExpirationDate: value is required"},
-		{"POST", "/v2/users/{user}/metadata", object{}, 400, 3, "invalid SetUserMetadataRequest.Metadata: value must contain at least 1 item(s)"},
+		{"DELETE", "/v2/users/{user}/metadata?keys=k&keys=", nil, 400, 3, "invalid DeleteUserMetadataRequest.Keys[1]: " + tooLong},
 		{"POST", "/v2/users/new", object{"machine": object{"name": "x"}}, 400, 3, "invalid CreateUserRequest.OrganizationId: " + tooLong},
 		{"POST", "/v2/users/new", object{"organizationId": "1"}, 400, 3, "invalid CreateUserRequest.UserType: value is required"},
 		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{}}, 400, 3, "invalid CreateUserRequest.Machine: " + within + "invalid CreateUserRequest_Machine.Name: " + tooLong},
@@ -145,7 +145,8 @@ func TestRefusals(t *testing.T) {
 		{"POST", v1 + "/users/{user}/metadata/_bulk", object{}, 400, 9, "Metadata list is empty (META-9mm2d)"},
 		{"DELETE", v1 + "/users/{user}/metadata/_bulk", object{"keys": []string{""}}, 400, 3, "Metadata is invalid (COMMAND-m29ds)"},
 		{"DELETE", v1 + "/users/{user}/metadata/_bulk", object{}, 400, 9, "Metadata list is empty (META-9mm2d)"},
-		{"DELETE", "/v2/users/{user}/metadata", nil, 400, 9, "Metadata list is empty (META-9mm2d)"},
+		{"DELETE", "/v2/users/{unknown}/metadata", nil, 400, 9, "Metadata list is empty (META-9mm2d)"},
+		{"POST", "/v2/users/{unknown}/metadata", object{}, 400, 9, "Metadata list is empty (META-9mm2d)"},
 		{"POST", v1 + "/users/{unknown}/grants", object{"projectId": "1"}, 400, 9, "User could not be found (COMMAND-4f8sg)"},
 		{"POST", v1 + "/users/{user}/grants", object{"projectId": "1"}, 400, 9, "Project Grant not found (COMMAND-4m9ff)"},
 		{"PUT", v1 + "/users/{user}/grants/{grant}", object{"roleKeys": []string{"viewer"}}, 400, 9, "User grant has not been changed (COMMAND-Rs8fy)"},
@@ -593,7 +594,11 @@ func TestTheV2UserService(t *testing.T) {
 	ok("POST", "/v2/users/{made}/metadata", object{"metadata": []object{{"key": "k", "value": "eA=="}, {"key": "l", "value": "eA=="}}})
 	entries := ok("POST", "/v2/users/{made}/metadata/search", object{"filters": []object{{"keyFilter": object{"key": "K", "method": "TEXT_FILTER_METHOD_EQUALS_IGNORE_CASE"}}}})
 	assert.Len(t, entries["metadata"], 1)
-	ok("DELETE", "/v2/users/{made}/metadata?keys=k&keys=l", nil)
+	ok("DELETE", "/v2/users/{made}/metadata?keys=k", nil)
+	m.AdvanceClock(time.Second)
+	removed := ok("POST", "/v2/users/{made}/metadata", object{"metadata": []object{{"key": "l"}}})
+	m.AdvanceClock(time.Second)
+	assert.Equal(t, removed, ok("POST", "/v2/users/{made}/metadata", object{"metadata": []object{{"key": "l", "value": ""}}}), "an empty value removes")
 	assert.NotContains(t, ok("POST", "/v2/users/{made}/metadata/search", object{}), "metadata")
 
 	in := m.Now().Add(time.Hour).Format(time.RFC3339)

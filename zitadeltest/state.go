@@ -116,6 +116,7 @@ type user struct {
 	pats                        []*pat
 	keys                        []*machineKey
 	metadata                    []metadata
+	metadataChange              details // the last one of all
 }
 
 type pat struct {

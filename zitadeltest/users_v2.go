@@ -1,6 +1,7 @@
 package zitadeltest
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -159,13 +160,9 @@ func (c *call) deleteUserV2() (any, error) {
 
 func (c *call) setMetadataV2() (any, error) {
 	m := c.message("SetUserMetadataRequest")
-	entries, err := readEntries(m, "Metadata")
+	entries, err := readEntries(m, "Metadata", 0)
 	if err != nil {
 		return nil, err
-	}
-	if len(entries) == 0 {
-		m.invalid("Metadata", "value must contain at least 1 item(s)")
-		return nil, m.err
 	}
 	u := c.pathUser()
 	if u == nil {
@@ -174,11 +171,14 @@ func (c *call) setMetadataV2() (any, error) {
 	if err := c.permitSelf(u, "user.write"); err != nil {
 		return nil, err
 	}
-	var d details
 	for _, e := range entries {
-		d = c.setMetadata(c.user.id, u, e.key, e.value)
+		if len(e.value) > 0 {
+			c.setMetadata(c.user.id, u, e.key, e.value)
+		} else if u.metadataIndex(e.key) >= 0 {
+			c.removeMetadata(c.user.id, u, e.key)
+		}
 	}
-	return object{"setDate": timestamp(d.changed)}, nil
+	return object{"setDate": timestamp(u.lastMetadata().changed)}, nil
 }
 
 func (c *call) searchMetadataV2() (any, error) {
@@ -196,15 +196,22 @@ func (c *call) searchMetadataV2() (any, error) {
 
 func (c *call) deleteMetadataV2() (any, error) {
 	keys := c.r.URL.Query()["keys"]
+	m := c.message("DeleteUserMetadataRequest")
+	for i, key := range keys {
+		m.length(fmt.Sprintf("Keys[%d]", i), key, 1, 200)
+	}
+	switch {
+	case m.err != nil:
+		return nil, m.err
+	case len(keys) == 0:
+		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
+	}
 	u := c.pathUser()
 	if u == nil {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
 	if err := c.permitSelf(u, "user.write"); err != nil {
 		return nil, err
-	}
-	if len(keys) == 0 {
-		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
 	}
 	if err := u.hasMetadata(keys); err != nil {
 		return nil, err
