@@ -214,7 +214,7 @@ func (c *call) eventCondition(m *message) (string, error) {
 	}
 	for _, other := range []string{"request", "response", "function"} {
 		if m.has(other) {
-			return "", &apiError{codeUnimplemented, "", "zitadeltest runs executions on events only: send a condition with \"event\""}
+			return "", &apiError{code: codeUnimplemented, msg: "zitadeltest runs executions on events only: send a condition with \"event\""}
 		}
 	}
 	if !m.has("event") {

@@ -167,8 +167,18 @@ func (st *state) changeUser(by string, u *user, name, description string, jwt bo
 	if u.name == name && u.description == description && u.jwt == jwt {
 		return u.shown(), false
 	}
+	payload := object{}
+	if u.name != name {
+		payload["name"] = name
+	}
+	if u.description != description {
+		payload["description"] = description
+	}
+	if u.jwt != jwt {
+		payload["accessTokenType"] = map[bool]int{true: 1}[jwt]
+	}
 	u.name, u.description, u.jwt = name, description, jwt
-	return u.change(st, by, "user.machine.changed", object{"name": name, "description": description}), true
+	return u.change(st, by, "user.machine.changed", payload), true
 }
 
 // setUserState locks, unlocks, deactivates and reactivates. Locking and deactivating end tokens and delete PATs for good.
@@ -203,6 +213,7 @@ func (st *state) removeUser(by string, u *user) details {
 	}
 	st.forgetUser(u)
 	st.users = remove(st.users, u)
+	st.usersGone[u.id] = u.org
 	return d
 }
 

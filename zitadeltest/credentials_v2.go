@@ -36,14 +36,27 @@ func (c *call) createPATV2() (any, error) {
 	return object{"creationDate": timestamp(p.details.created), "tokenId": p.id, "token": token}, nil
 }
 
-func (c *call) deletePATV2() (any, error) {
-	u := c.pathUser()
-	p := c.userPAT(u)
-	if p == nil {
-		return nil, notFound("COMMAND-4m77G", "Errors.User.PAT.NotFound")
+// ownerOfCredential finds the user whose credential is to go, nil for one that was removed, and asks for the permission before it is known
+// whether there is such a credential.
+func (c *call) ownerOfCredential() (*user, error) {
+	if u := c.pathUser(); u != nil {
+		return u, c.permitSelf(u, "user.write")
 	}
-	if err := c.permitSelf(u, "user.write"); err != nil {
+	o, gone := c.usersGone[c.r.PathValue("user")]
+	if !gone {
+		return nil, notFound("COMMAND-4g3xq", "Errors.NotFound")
+	}
+	return nil, c.permitOn(o, "user.write", "AUTH-AWfge")
+}
+
+func (c *call) deletePATV2() (any, error) {
+	u, err := c.ownerOfCredential()
+	if err != nil {
 		return nil, err
+	}
+	p := c.userPAT(u)
+	if u == nil || p == nil {
+		return nil, notFound("COMMAND-4m77G", "Errors.User.PAT.NotFound")
 	}
 	return object{"deletionDate": timestamp(c.removePAT(c.user.id, p).changed)}, nil
 }
@@ -71,11 +84,12 @@ func (c *call) createKeyV2() (any, error) {
 }
 
 func (c *call) deleteKeyV2() (any, error) {
-	if u := c.pathUser(); u != nil {
+	u, err := c.ownerOfCredential()
+	if err != nil {
+		return nil, err
+	}
+	if u != nil {
 		if k := keyByID(u.keys, c.r.PathValue("key")); k != nil {
-			if err := c.permitSelf(u, "user.write"); err != nil {
-				return nil, err
-			}
 			return object{"deletionDate": timestamp(c.removeUserKey(c.user.id, u, k).changed)}, nil
 		}
 	}

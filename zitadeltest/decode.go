@@ -333,6 +333,13 @@ func (m *message) length(field, value string, least, most int) {
 	}
 }
 
+// optional asks for a text of so many characters of a field that is there.
+func (m *message) optional(name string, least, most int) {
+	if m.has(name) {
+		m.length(title(name), m.text(name), least, most)
+	}
+}
+
 // required asks for a field.
 func (m *message) required(name string) {
 	if !m.has(name) {

@@ -7,12 +7,13 @@ import (
 
 // apiError is an error as ZITADEL's APIs tell it: a gRPC code, an id that names the place in the server and a text.
 type apiError struct {
-	code    int
-	id, msg string
+	code     int
+	id, msg  string
+	nameless bool // from a place that has no id and leaves a gap for it
 }
 
 func (e *apiError) Error() string {
-	if e.id == "" {
+	if e.id == "" && !e.nameless {
 		return e.msg
 	}
 	return fmt.Sprintf("%s (%s)", e.msg, e.id)
@@ -31,12 +32,20 @@ const (
 	codeUnauthenticated    = 16
 )
 
-func invalidArgument(id, msg string) error    { return &apiError{codeInvalidArgument, id, msg} }
-func notFound(id, msg string) error           { return &apiError{codeNotFound, id, msg} }
-func alreadyExists(id, msg string) error      { return &apiError{codeAlreadyExists, id, msg} }
-func permissionDenied(id, msg string) error   { return &apiError{codePermissionDenied, id, msg} }
-func failedPrecondition(id, msg string) error { return &apiError{codeFailedPrecondition, id, msg} }
-func unauthenticated(id, msg string) error    { return &apiError{codeUnauthenticated, id, msg} }
+func invalidArgument(id, msg string) error {
+	return &apiError{code: codeInvalidArgument, id: id, msg: msg}
+}
+func notFound(id, msg string) error      { return &apiError{code: codeNotFound, id: id, msg: msg} }
+func alreadyExists(id, msg string) error { return &apiError{code: codeAlreadyExists, id: id, msg: msg} }
+func permissionDenied(id, msg string) error {
+	return &apiError{code: codePermissionDenied, id: id, msg: msg}
+}
+func failedPrecondition(id, msg string) error {
+	return &apiError{code: codeFailedPrecondition, id: id, msg: msg}
+}
+func unauthenticated(id, msg string) error {
+	return &apiError{code: codeUnauthenticated, id: id, msg: msg}
+}
 
 func (e *apiError) status() int {
 	switch e.code {

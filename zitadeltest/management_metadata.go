@@ -48,25 +48,36 @@ type entry struct {
 }
 
 func readEntries(m *message, item string, least int) ([]entry, error) {
-	list := m.messages("metadata")
-	if m.err != nil {
-		return nil, m.err
+	entries := readMetadata(m, item, least)
+	if m.err == nil && len(entries) == 0 {
+		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
 	}
+	return entries, m.err
+}
+
+func readMetadata(m *message, item string, least int) []entry {
 	var entries []entry
-	for _, sub := range list {
+	for _, sub := range m.messages("metadata") {
 		sub.name = item
 		e := entry{key: sub.text("key")}
 		sub.length("Key", e.key, 1, 200)
 		e.value = metadataValue(sub, least)
-		if m.err != nil {
-			return nil, m.err
-		}
 		entries = append(entries, e)
 	}
-	if len(entries) == 0 {
-		return nil, failedPrecondition("META-9mm2d", "Errors.Metadata.NoData")
+	return entries
+}
+
+// applyMetadata takes an empty value as the entry's end, and tells whether there was anything to change.
+func (c *call) applyMetadata(u *user, entries []entry) bool {
+	before := u.metadataChange
+	for _, e := range entries {
+		if len(e.value) > 0 {
+			c.setMetadata(c.user.id, u, e.key, e.value)
+		} else if u.metadataIndex(e.key) >= 0 {
+			c.removeMetadata(c.user.id, u, e.key)
+		}
 	}
-	return entries, nil
+	return u.metadataChange != before
 }
 
 func (c *call) setMetadataEntries() (any, error) {
@@ -79,9 +90,7 @@ func (c *call) setMetadataEntries() (any, error) {
 	if u == nil {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
-	for _, e := range entries {
-		c.setMetadata(c.user.id, u, e.key, e.value)
-	}
+	c.applyMetadata(u, entries)
 	return object{"details": u.lastMetadata().change()}, nil
 }
 

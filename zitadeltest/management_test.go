@@ -106,12 +106,16 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v2/users/pats/search", object{"filters": []object{{}}}, 400, 3, "invalid ListPersonalAccessTokensRequest.Filters[0]: " + within + "invalid PersonalAccessTokensSearchFilter.Filter: value is required"},
 		{"POST", "/v2/users/{user}/metadata/search", object{"filters": []object{{}}}, 400, 3, "invalid ListUserMetadataRequest.Filters[0]: " + within + "invalid MetadataSearchFilter.Filter: value is required"},
 		{"POST", "/v2/users/{user}/metadata", object{"metadata": []object{{"key": "k", "value": "eA=="}, {"value": "eA=="}}}, 400, 3, "invalid SetUserMetadataRequest.Metadata[1]: " + within + "invalid Metadata.Key: " + tooLong},
-		{"PATCH", "/v2/users/{user}", object{"machine": object{"name": ""}}, 400, 3, "invalid UpdateUserRequest.Machine: " + within + "invalid UpdateUserRequest_Machine.Name: " + tooLong},
+		{"PATCH", "/v2/users/{user}", object{"machine": object{"name": long}}, 400, 3, "invalid UpdateUserRequest.Machine: " + within + "invalid UpdateUserRequest_Machine.Name: value length must be at most 200 runes"},
 		{"PATCH", "/v2/users/{user}", object{"username": ""}, 400, 3, "invalid UpdateUserRequest.Username: " + tooLong},
 		{"POST", "/v2/users/{user}/keys", object{}, 400, 3, "invalid AddKeyRequest.ExpirationDate: value is required"},
 		{"DELETE", "/v2/users/{user}/metadata?keys=k&keys=", nil, 400, 3, "invalid DeleteUserMetadataRequest.Keys[1]: " + tooLong},
 		{"POST", "/v2/users/new", object{"machine": object{"name": "x"}}, 400, 3, "invalid CreateUserRequest.OrganizationId: " + tooLong},
 		{"POST", "/v2/users/new", object{"organizationId": "1"}, 400, 3, "invalid CreateUserRequest.UserType: value is required"},
+		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{"name": "x", "description": ""}}, 400, 3, "invalid CreateUserRequest.Machine: " + within + "invalid CreateUserRequest_Machine.Description: value length must be between 1 and 500 runes, inclusive"},
+		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{"name": "x"}, "userId": "", "username": ""}, 400, 3, "invalid CreateUserRequest.UserId: " + tooLong},
+		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{"name": "x"}, "username": ""}, 400, 3, "invalid CreateUserRequest.Username: " + tooLong},
+		{"POST", "/v2/users/new", object{"organizationId": "1", "metadata": []object{{"key": ""}}}, 400, 3, "invalid CreateUserRequest.Metadata[0]: " + within + "invalid Metadata.Key: " + tooLong},
 		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{}}, 400, 3, "invalid CreateUserRequest.Machine: " + within + "invalid CreateUserRequest_Machine.Name: " + tooLong},
 
 		// 400, code 3: what is no such message
@@ -206,16 +210,18 @@ func TestRefusals(t *testing.T) {
 		{"DELETE", v1 + "/projects/{project}/apps/{keyapp}/keys/{unknown}", nil, 404, 5, "Application key not found (COMMAND-4m77G)"},
 		{"PUT", v1 + "/orgs/me/members/{unknown}", object{"roles": []string{"ORG_OWNER"}}, 404, 5, "Errors.NotFound (Org-D8JxR)"},
 		{"GET", "/v2/users/{unknown}", nil, 404, 5, "User could not be found (QUERY-Dfbg2)"},
-		{"PATCH", "/v2/users/{unknown}", object{}, 404, 5, "User could not be found (COMMAND-ugjs0upun6)"},
+		{"PATCH", "/v2/users/{unknown}", object{"machine": object{}}, 404, 5, "User could not be found (COMMAND-ugjs0upun6)"},
 		{"DELETE", "/v2/users/{unknown}", nil, 404, 5, "User could not be found (COMMAND-bd4ir1mblj)"},
 		{"POST", "/v2/users/{unknown}/lock", nil, 404, 5, "User could not be found (COMMAND-450yxuqrh1)"},
 		{"DELETE", "/v2/users/{user}/pats/{unknown}", nil, 404, 5, "Personal Access Token not found (COMMAND-4m77G)"},
+		{"DELETE", "/v2/users/{unknown}/pats/{pat}", nil, 404, 5, "Errors.NotFound (COMMAND-4g3xq)"},
+		{"DELETE", "/v2/users/{unknown}/keys/{key}", nil, 404, 5, "Errors.NotFound (COMMAND-4g3xq)"},
 		{"DELETE", "/v2/users/{user}/keys/{unknown}", nil, 404, 5, "Machine key not found (COMMAND-4m77G)"},
 
 		// 409, code 6: what is there already
 		{"POST", v1 + "/users/machine", object{"userName": "Bot", "name": "x"}, 409, 6, "User already exists (V3-DKcYh)"},
 		{"PUT", v1 + "/users/{member}/username", object{"userName": "bot"}, 409, 6, "User already exists (V3-DKcYh)"},
-		{"PATCH", "/v2/users/{member}", object{"username": "bot"}, 409, 6, "User already exists (V3-DKcYh)"},
+		{"PATCH", "/v2/users/{member}", object{"username": "bot", "machine": object{}}, 409, 6, "User already exists (V3-DKcYh)"},
 		{"POST", v1 + "/projects", object{"name": "orders"}, 409, 6, "Project already exists on organization (V3-DKcYh)"},
 		{"POST", v1 + "/projects/{project}/roles", object{"roleKey": "viewer", "displayName": "x"}, 409, 6, "Role already exists (V3-DKcYh)"},
 		{"POST", v1 + "/projects/{project}/roles/_bulk", object{"roles": []object{{"key": "a", "displayName": "a"}, {"key": "a", "displayName": "a"}}}, 409, 6, "Role already exists (V3-DKcYh)"},
@@ -623,13 +629,76 @@ func TestTheV2UserService(t *testing.T) {
 	assert.NotContains(t, ok("POST", "/v2/users/keys/search", object{"filters": []object{{"userIdFilter": object{"id": "1"}}}}), "result")
 	ok("DELETE", "/v2/users/{made}", nil)
 
-	refused(t, m.call(t, "POST", "/v2/users/new", object{"organizationId": m.OrgID(), "human": object{}}), 501, 12,
-		`zitadeltest has service users only: send "machine" instead of "human"`)
+	gone := m.ids["made"]
+	refused(t, m.call(t, "DELETE", "/v2/users/"+gone+"/pats/1", nil), 404, 5, "Personal Access Token not found (COMMAND-4m77G)")
+
+	for method, path := range map[string]string{"POST": "/v2/users/new", "PATCH": "/v2/users/{user}"} {
+		refused(t, m.call(t, method, path, object{"organizationId": m.OrgID(), "human": object{}}), 501, 12,
+			`zitadeltest has service users only: send "machine" instead of "human"`)
+	}
+	none := m.call(t, "PATCH", "/v2/users/{user}", object{"username": "other"})
+	assert.Equal(t, 501, none.status, "neither machine nor human")
+	assert.Equal(t, object{"code": 12.0, "message": "user type is not implemented ()", "details": []any{object{
+		"@type": "type.googleapis.com/zitadel.v1.ErrorDetail", "message": "user type is not implemented",
+	}}}, none.body)
 	fixed := ok("POST", "/v2/users/new", object{"organizationId": m.OrgID(), "userId": "my-id", "machine": object{"name": "X"}})
 	assert.Equal(t, "my-id", fixed["id"])
 	assert.Equal(t, "my-id", ok("GET", "/v2/users/my-id", nil)["user"].(object)["username"], "its id stands in for a name")
 	refused(t, m.call(t, "POST", "/v2/users/new", object{"organizationId": m.OrgID(), "userId": "my-id", "machine": object{"name": "X"}}), 400, 9,
 		"Errors.User.AlreadyExisting (COMMAND-k2una)")
+}
+
+func TestAV2UserIsMadeAndChangedWithMetadata(t *testing.T) {
+	m := newManaged(t)
+	entry := func(key, value string) []object { return []object{{"key": key, "value": value}} }
+	made := m.call(t, "POST", "/v2/users/new", object{"organizationId": m.OrgID(), "machine": object{"name": "V2"}, "metadata": entry(" k ", "eA==")})
+	m.ids["made"] = made.text(t, "id")
+	assert.Len(t, m.call(t, "POST", "/v2/users/{made}/metadata/search", object{"filters": []object{{"keyFilter": object{"key": "k"}}}}).body["metadata"], 1)
+	refused(t, m.call(t, "POST", "/v2/users/new", object{"organizationId": m.OrgID(), "machine": object{"name": "x"}, "metadata": entry(" ", "eA==")}),
+		400, 3, "Errors.User.Metadata.KeyEmpty (USER-Drght)")
+	refused(t, m.call(t, "POST", "/v2/users/new", object{"organizationId": m.OrgID(), "machine": object{"name": "x"}, "metadata": entry("k", "")}),
+		400, 3, "Errors.User.Metadata.ValueEmpty (USER-Dbgth)")
+
+	m.AdvanceClock(time.Second)
+	changed := m.call(t, "PATCH", "/v2/users/{made}", object{"machine": object{}, "metadata": entry("k", "")})
+	assert.NotEqual(t, made.body["creationDate"], changed.body["changeDate"])
+	assert.NotContains(t, m.call(t, "POST", "/v2/users/{made}/metadata/search", object{}).body, "metadata", "an empty value removes")
+}
+
+// Without a role one's own data and credentials are one's own, but one's state and metadata are not.
+func TestWhatTheV2UserServiceLetsUsersDoToThemselves(t *testing.T) {
+	m := newManaged(t)
+	nobody := m.AddServiceUser("nobody")
+	other := m.AddServiceUser("other")
+	as := func(token, method, path string, value any) answer {
+		return ask(t, m.Server, method, strings.ReplaceAll(path, "{me}", nobody.ID), bearer(token), send(t, value))
+	}
+	in := m.Now().Add(time.Hour).Format(time.RFC3339)
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{"GET", "/v2/users/{me}", nil}, {"POST", "/v2/users/{me}/pats", object{"expirationDate": in}},
+		{"POST", "/v2/users/{me}/keys", object{"expirationDate": in}}, {"POST", "/v2/users/{me}/secret", nil},
+		{"PATCH", "/v2/users/{me}", object{"machine": object{"name": "Nobody"}}}, {"POST", "/v2/users/{me}/metadata/search", object{}},
+	} {
+		a := as(nobody.PAT(), c.method, c.path, c.body)
+		assert.Equal(t, 200, a.status, "%s %s: %s", c.method, c.path, a.raw)
+	}
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{"POST", "/v2/users/{me}/lock", nil}, {"POST", "/v2/users/{me}/deactivate", nil}, {"DELETE", "/v2/users/{me}", nil},
+		{"POST", "/v2/users/{me}/metadata", object{"metadata": []object{{"key": "k", "value": "eA=="}}}},
+		{"DELETE", "/v2/users/{me}/metadata?keys=k", nil},
+		{"DELETE", "/v2/users/" + other.ID + "/pats/1", nil}, {"DELETE", "/v2/users/" + other.ID + "/keys/1", nil},
+		{"POST", "/v2/users/new", object{"organizationId": "1", "machine": object{"name": "x"}}}, // before the organisation is looked for
+	} {
+		refused(t, as(nobody.PAT(), c.method, c.path, c.body), 404, 5, "membership not found (AUTHZ-cdgFk)")
+	}
+	leaver := m.AddServiceUser("leaver", zitadeltest.WithOrgRole("ORG_USER_SELF_MANAGER"))
+	assert.Equal(t, 200, as(leaver.PAT(), "DELETE", "/v2/users/"+leaver.ID, nil).status)
 }
 
 func TestV2SearchesTellTheNewestFirst(t *testing.T) {

@@ -199,7 +199,7 @@ func (s stateChange) v2(c *call) (any, error) {
 	if !slices.Contains(s.from, u.state) {
 		return nil, failedPrecondition(s.idWrongV2, s.wrong)
 	}
-	if err := c.permitSelf(u, "user.write"); err != nil {
+	if err := c.permitUser(u, "user.write"); err != nil {
 		return nil, err
 	}
 	return object{"details": c.setUserState(c.user.id, u, s.to, s.event).change()}, nil

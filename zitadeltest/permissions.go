@@ -12,13 +12,16 @@ func (c *call) permit(perm string) error {
 }
 
 // permitSelf lets a user do something to itself, and to others with a permission on their organisation. It is the rule of the v2 user
-// service.
+// service for a user's data and credentials.
 func (c *call) permitSelf(u *user, perm string) error {
 	if u == c.user {
 		return nil
 	}
-	return c.permitOn(u.org, perm, "AUTH-AWfge")
+	return c.permitUser(u, perm)
 }
+
+// permitUser is the rule of the v2 user service for a user's state and metadata: even one's own need a permission.
+func (c *call) permitUser(u *user, perm string) error { return c.permitOn(u.org, perm, "AUTH-AWfge") }
 
 func (c *call) permitOn(o *org, perm, id string) error {
 	roles := c.memberRoles(c.user, o)
@@ -31,13 +34,16 @@ func (c *call) permitOn(o *org, perm, id string) error {
 	return permissionDenied(id, "No matching permissions found")
 }
 
+// memberRoles are a user's roles on the instance and on an organisation. Without one, those on the instance count alone.
 func (st *state) memberRoles(u *user, o *org) []string {
+	members := slices.Clone(st.members)
+	if o != nil {
+		members = append(members, o.members...)
+	}
 	var roles []string
-	for _, members := range [][]*member{st.members, o.members} {
-		for _, m := range members {
-			if m.user == u {
-				roles = append(roles, m.roles...)
-			}
+	for _, m := range members {
+		if m.user == u {
+			roles = append(roles, m.roles...)
 		}
 	}
 	return roles
@@ -81,8 +87,8 @@ var rolePermissions = map[string]string{
 	"ORG_PROJECT_CREATOR":       "project.read project.create",
 	"ORG_ADMIN_IMPERSONATOR":    "",
 	"ORG_END_USER_IMPERSONATOR": "",
-	"ORG_USER_SELF_MANAGER":     "",
-	"SELF_MANAGEMENT_GLOBAL":    "",
+	"ORG_USER_SELF_MANAGER":     "user.self.delete",
+	"SELF_MANAGEMENT_GLOBAL":    "user.self.delete",
 }
 
 // checkOrgRoles accepts the roles that a member of an organisation may begin with.

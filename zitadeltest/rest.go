@@ -81,7 +81,7 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, rt route) {
 		setNoStore(w.Header())
 	}
 	if s.faults.blocked.Load() {
-		writeError(w, &apiError{codeResourceExhausted, "LIMITS-molsj", "Errors.Limits.Instance.Blocked"})
+		writeError(w, &apiError{code: codeResourceExhausted, id: "LIMITS-molsj", msg: "Errors.Limits.Instance.Blocked"})
 		return
 	}
 	answer, err := s.answerREST(r, rt, body)
@@ -129,7 +129,7 @@ func (c *call) admit(perm string) error {
 
 func translated(err error) error {
 	if api := new(apiError); errors.As(err, &api) && english[api.msg] != "" {
-		return &apiError{api.code, api.id, english[api.msg]}
+		return &apiError{code: api.code, id: api.id, msg: english[api.msg]}
 	}
 	return err
 }
@@ -174,13 +174,15 @@ func readJSON(r io.Reader) (json.RawMessage, error) {
 func writeError(w http.ResponseWriter, err error) {
 	var api *apiError
 	if !errors.As(err, &api) {
-		api = &apiError{codeInternal, "", "An internal error occurred"}
+		api = &apiError{code: codeInternal, msg: "An internal error occurred"}
 	}
 	body := object{"code": api.code, "message": api.Error()}
-	if api.id != "" {
-		body["details"] = []object{{
-			"@type": "type.googleapis.com/zitadel.v1.ErrorDetail", "id": api.id, "message": api.msg,
-		}}
+	if api.id != "" || api.nameless {
+		detail := object{"@type": "type.googleapis.com/zitadel.v1.ErrorDetail", "message": api.msg}
+		if api.id != "" {
+			detail["id"] = api.id
+		}
+		body["details"] = []object{detail}
 	}
 	if api.code == codeUnauthenticated {
 		w.Header().Set("Www-Authenticate", api.Error())

@@ -19,6 +19,7 @@ type state struct {
 	projects     []*project
 	projectsGone map[string]string // the organisation of each removed one
 	users        []*user
+	usersGone    map[string]*org // the organisation of each removed one
 	grants       []*grant
 	members      []*member // of the instance: IAM_OWNER and its kin
 	tokens       map[string]*accessToken
@@ -166,7 +167,7 @@ func (st *state) init(s *Server) {
 	st.s = s
 	st.instanceID, st.zitadelProject = newID(), newID()
 	st.tokens, st.pats, st.targetsGone = map[string]*accessToken{}, map[string]*pat{}, map[string]time.Time{}
-	st.projectsGone = map[string]string{}
+	st.projectsGone, st.usersGone = map[string]string{}, map[string]*org{}
 	for range 2 { // as many as a fresh ZITADEL publishes
 		st.addSigningKey()
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 var userV2Routes = []route{
@@ -29,24 +30,20 @@ func (c *call) createUserV2() (any, error) {
 	machine := m.sub("machine")
 	name, description, jwt := machine.text("name"), machine.text("description"), accessTokenType(machine)
 	m.length("OrganizationId", orgID, 1, 200)
+	entries := readMetadata(m, "Metadata", 0)
 	switch {
 	case m.has("human"):
-		return nil, &apiError{codeUnimplemented, "", "zitadeltest has service users only: send \"machine\" instead of \"human\""}
+		return nil, &apiError{code: codeUnimplemented, msg: "zitadeltest has service users only: send \"machine\" instead of \"human\""}
 	case !m.has("machine"):
 		m.invalid("UserType", "value is required")
 	}
 	machine.name = "CreateUserRequest_Machine"
 	machine.length("Name", name, 1, 200)
-	machine.length("Description", description, 0, 500)
+	machine.optional("description", 1, 500)
+	m.optional("userId", 1, 200)
+	m.optional("username", 1, 200)
 	if m.err != nil {
 		return nil, m.err
-	}
-	o := c.state.org(orgID)
-	if o == nil {
-		return nil, failedPrecondition("COMMAND-QXPGs", "Errors.Org.NotFound")
-	}
-	if err := c.permitOn(o, "user.write", "AUTH-AWfge"); err != nil {
-		return nil, err
 	}
 	if id == "" {
 		id = newID()
@@ -54,9 +51,29 @@ func (c *call) createUserV2() (any, error) {
 	if userName == "" {
 		userName = id
 	}
+	o := c.state.org(orgID)
+	if id != c.user.id {
+		if err := c.permitOn(o, "user.write", "AUTH-AWfge"); err != nil {
+			return nil, err
+		}
+	}
+	if o == nil {
+		return nil, failedPrecondition("COMMAND-QXPGs", "Errors.Org.NotFound")
+	}
+	for _, e := range entries {
+		switch {
+		case strings.TrimSpace(e.key) == "":
+			return nil, invalidArgument("USER-Drght", "Errors.User.Metadata.KeyEmpty")
+		case len(e.value) == 0:
+			return nil, invalidArgument("USER-Dbgth", "Errors.User.Metadata.ValueEmpty")
+		}
+	}
 	u, err := c.addUser(c.user.id, o, newUser{id: id, userName: userName, name: name, description: description, jwt: jwt})
 	if err != nil {
 		return nil, err
+	}
+	for _, e := range entries {
+		c.setMetadata(c.user.id, u, strings.TrimSpace(e.key), e.value)
 	}
 	return object{"id": u.id, "creationDate": timestamp(u.shown().created)}, nil
 }
@@ -66,15 +83,17 @@ func (c *call) changeUserV2() (any, error) {
 	machine := m.sub("machine")
 	machine.name = "UpdateUserRequest_Machine"
 	userName, name, description, jwt := m.text("username"), machine.text("name"), machine.text("description"), accessTokenType(machine)
-	if m.has("username") {
-		m.length("Username", userName, 1, 200)
-	}
-	if machine.has("name") {
-		machine.length("Name", name, 1, 200)
-	}
+	entries := readMetadata(m, "Metadata", 0)
+	machine.length("Name", name, 0, 200)
 	machine.length("Description", description, 0, 500)
-	if m.err != nil {
+	m.optional("username", 1, 200)
+	switch {
+	case m.err != nil:
 		return nil, m.err
+	case m.has("human"):
+		return nil, &apiError{code: codeUnimplemented, msg: "zitadeltest has service users only: send \"machine\" instead of \"human\""}
+	case !m.has("machine"): // even if only the username is to change
+		return nil, &apiError{code: codeUnimplemented, msg: "user type is not implemented", nameless: true}
 	}
 	u := c.pathUser()
 	if u == nil {
@@ -98,12 +117,18 @@ func (c *call) changeUserV2() (any, error) {
 	if other := c.userByLogin(userName); other != nil && other != u {
 		return nil, alreadyExists("V3-DKcYh", "Errors.User.AlreadyExists") // and nothing is changed
 	}
-	d, _ := c.changeUser(c.user.id, u, name, description, jwt)
+	last := u.shown()
 	if userName != u.userName {
 		u.userName = userName
-		d = u.change(&c.state, c.user.id, "user.username.changed", object{"userName": userName})
+		last = u.change(&c.state, c.user.id, "user.username.changed", object{"userName": userName})
 	}
-	return object{"changeDate": timestamp(d.changed)}, nil
+	if d, changed := c.changeUser(c.user.id, u, name, description, jwt); changed {
+		last = d
+	}
+	if c.applyMetadata(u, entries) {
+		last = u.metadataChange
+	}
+	return object{"changeDate": timestamp(last.changed)}, nil
 }
 
 func (c *call) readUserV2() (any, error) {
@@ -152,8 +177,10 @@ func (c *call) deleteUserV2() (any, error) {
 	if u == nil {
 		return nil, notFound("COMMAND-bd4ir1mblj", "Errors.User.NotFound")
 	}
-	if err := c.permitSelf(u, "user.delete"); err != nil {
-		return nil, err
+	if u != c.user || c.permitUser(u, "user.self.delete") != nil {
+		if err := c.permitUser(u, "user.delete"); err != nil {
+			return nil, err
+		}
 	}
 	return object{"details": c.removeUser(c.user.id, u).change()}, nil
 }
@@ -168,16 +195,10 @@ func (c *call) setMetadataV2() (any, error) {
 	if u == nil {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
-	if err := c.permitSelf(u, "user.write"); err != nil {
+	if err := c.permitUser(u, "user.write"); err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		if len(e.value) > 0 {
-			c.setMetadata(c.user.id, u, e.key, e.value)
-		} else if u.metadataIndex(e.key) >= 0 {
-			c.removeMetadata(c.user.id, u, e.key)
-		}
-	}
+	c.applyMetadata(u, entries)
 	return object{"setDate": timestamp(u.lastMetadata().changed)}, nil
 }
 
@@ -210,7 +231,7 @@ func (c *call) deleteMetadataV2() (any, error) {
 	if u == nil {
 		return nil, failedPrecondition("COMMAND-uXHNj", "Errors.User.NotFound")
 	}
-	if err := c.permitSelf(u, "user.write"); err != nil {
+	if err := c.permitUser(u, "user.write"); err != nil {
 		return nil, err
 	}
 	if err := u.hasMetadata(keys); err != nil {
