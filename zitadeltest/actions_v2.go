@@ -63,6 +63,9 @@ func (c *call) createTarget() (any, error) {
 	if err := validEndpoint(t.endpoint, "COMMAND-1r2k6qo6wg"); err != nil {
 		return nil, err
 	}
+	if c.targetNamed(t.name) != nil {
+		return nil, alreadyExists("V3-DKcYh", "Errors.Target.AlreadyExists")
+	}
 	t.id, t.key, t.created = newID(), newSecret(36), c.clock()
 	t.changed = t.created
 	c.targets = append(c.targets, t)
@@ -80,6 +83,10 @@ func validEndpoint(endpoint, id string) error {
 		return invalidArgument(id, "Errors.Target.InvalidURL")
 	}
 	return nil
+}
+
+func (c *call) targetNamed(name string) *target {
+	return find(c.targets, func(t *target) bool { return t.name == name })
 }
 
 func (c *call) pathTarget() *target {
@@ -147,6 +154,9 @@ func (c *call) changeTarget() (any, error) {
 	}
 	if t == nil {
 		return nil, notFound("COMMAND-xj14f2cccn", "Errors.Target.NotFound")
+	}
+	if other := c.targetNamed(next.name); other != nil && other != t {
+		return nil, alreadyExists("V3-DKcYh", "Errors.Target.AlreadyExists")
 	}
 	answer := object{}
 	if m.has("expirationSigningKey") {
@@ -271,10 +281,14 @@ func (c *call) searchExecutions() (any, error) {
 		} else if x.condition == "*" {
 			event = object{"all": true}
 		}
-		return object{
-			"condition": object{"event": event}, "targets": x.targets,
+		o := object{
+			"condition":    object{"event": event},
 			"creationDate": timestamp(x.created), "changeDate": timestamp(x.date),
 		}
+		if len(x.targets) > 0 {
+			o["targets"] = x.targets
+		}
+		return o
 	}))
 }
 

@@ -150,7 +150,6 @@ func (c *call) searchCredentials(name, idFilter string, of func(*user) []credent
 		"organizationIdFilter": func(q *message, x credential) bool { return x.user.org.id == q.text("id") },
 		idFilter:               func(q *message, x credential) bool { return x.id == q.text("id") },
 		"createdDateFilter":    date(func(x credential) time.Time { return x.details.created }),
-		"changedDateFilter":    date(func(x credential) time.Time { return x.details.changed }),
 		"expirationDateFilter": date(func(x credential) time.Time { return x.expiry }),
 	}, func(x credential) object {
 		return object{

@@ -136,6 +136,7 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 		}
 		return out
 	}
+	taken, _ := target(t, s, "taken")
 	condition := func(c object, targets ...string) object { return object{"condition": c, "targets": targets} }
 	for _, c := range []struct {
 		method, path string
@@ -150,6 +151,8 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 		{"POST", "/v2/actions/targets", but(object{"timeout": 5}), 400, 3, `proto: syntax error (line 1:73): unexpected token 5`},
 		{"POST", "/v2/actions/targets", but(object{"timeout": "600s"}), 400, 3, "invalid CreateTargetRequest.Timeout: value must be inside range [0s, 4m30s]"},
 		{"POST", "/v2/actions/targets", but(object{"endpoint": "no url"}), 400, 3, "Target has an invalid URL (COMMAND-1r2k6qo6wg)"},
+		{"POST", "/v2/actions/targets", but(object{"name": "taken"}), 409, 6, "Errors.Target.AlreadyExists (V3-DKcYh)"},
+		{"POST", "/v2/actions/targets/" + id, object{"name": "taken"}, 409, 6, "Errors.Target.AlreadyExists (V3-DKcYh)"},
 		{"GET", "/v2/actions/targets/1", nil, 404, 5, "Target not found (QUERY-hj5oaniyrz)"},
 		{"POST", "/v2/actions/targets/1", object{}, 404, 5, "Target not found (COMMAND-xj14f2cccn)"},
 		{"POST", "/v2/actions/targets/1", object{"name": ""}, 400, 3, "invalid UpdateTargetRequest.Name: value length must be between 1 and 1000 runes, inclusive"},
@@ -170,6 +173,7 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 	owner := s.AddServiceUser("owner", zitadeltest.WithOrgRole("ORG_OWNER"))
 	refused(t, ask(t, s, "POST", "/v2/actions/targets", bearer(owner.PAT()), send(t, good)), 403, 7, "No matching permissions found (AUTH-5mWD2)")
 
+	admin(t, s, "DELETE", "/v2/actions/targets/"+taken, nil)
 	changed := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed", "timeout": "90.5s", "expirationSigningKey": "0s"})
 	assert.NotEqual(t, key, changed.text(t, "signingKey"))
 	read := admin(t, s, "GET", "/v2/actions/targets/"+id, nil).body["target"].(object)
@@ -189,6 +193,7 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 		assert.Len(t, found.body["executions"], 1, "%v", filter)
 	}
 	gone := admin(t, s, "DELETE", "/v2/actions/targets/"+id, nil).body["deletionDate"]
+	assert.NotContains(t, admin(t, s, "POST", "/v2/actions/executions/search", object{}).body["executions"].([]any)[0], "targets", "none is left")
 	require.NotNil(t, gone)
 	assert.Equal(t, gone, admin(t, s, "DELETE", "/v2/actions/targets/"+id, nil).body["deletionDate"], "deleting twice is no mistake")
 	assert.Empty(t, admin(t, s, "DELETE", "/v2/actions/targets/1", nil).body)
