@@ -137,7 +137,7 @@ func (st *state) newMachineKey() *rsa.PrivateKey {
 func (st *state) addUserKey(by string, u *user, public crypto.PublicKey, expiry time.Time) *machineKey {
 	k := &machineKey{id: newID(), public: public, expiry: expiry}
 	k.details = st.push(&u.aggregate, by, "user.machine.key.added", object{
-		"keyId": k.id, "type": 1, "expirationDate": expiry,
+		"keyId": k.id, "type": 1, "expirationDate": expiry, "publicKey": publicPEM(public),
 	})
 	u.keys = append(u.keys, k)
 	return k
@@ -151,7 +151,7 @@ func (st *state) removeUserKey(by string, u *user, k *machineKey) details {
 
 func (st *state) setSecret(by string, u *user) (string, details) {
 	u.secret = newSecret(64)
-	return u.secret, u.change(st, by, "user.machine.secret.set", nil)
+	return u.secret, u.change(st, by, "user.machine.secret.set", object{"hashedSecret": hashed()})
 }
 
 func (st *state) removeSecret(by string, u *user) (details, error) {
@@ -246,9 +246,33 @@ func (st *state) addProject(by string, o *org, settings projectSettings) (*proje
 	}
 	p := &project{projectSettings: settings, org: o, active: true, rolesGone: map[string]details{}}
 	p.aggregate = newAggregate("project", "v1", o.id)
-	p.change(st, by, "project.added", object{"name": settings.name})
+	p.change(st, by, "project.added", settings.changesOf(projectSettings{labeling: privateLabelings[0]}))
 	st.projects = append(st.projects, p)
 	return p, nil
+}
+
+// changesOf are the settings that differ from others, as events tell them.
+func (s projectSettings) changesOf(old projectSettings) object {
+	out := object{}
+	if s.name != old.name {
+		out["name"] = s.name
+	}
+	for _, flag := range []struct {
+		name     string
+		now, was bool
+	}{
+		{"projectRoleAssertion", s.roleAssertion, old.roleAssertion},
+		{"projectRoleCheck", s.roleCheck, old.roleCheck},
+		{"hasProjectCheck", s.projectCheck, old.projectCheck},
+	} {
+		if flag.now != flag.was {
+			out[flag.name] = flag.now
+		}
+	}
+	if s.labeling != old.labeling {
+		out["privateLabelingSetting"] = slices.Index(privateLabelings, s.labeling)
+	}
+	return out
 }
 
 func (p *project) change(st *state, by, event string, payload any) details {
@@ -272,7 +296,11 @@ func (st *state) removeRole(by string, p *project, r *role) details {
 	for _, g := range st.grants {
 		if g.project == p && slices.Contains(g.roles, r.key) {
 			g.roles = slices.DeleteFunc(slices.Clone(g.roles), func(key string) bool { return key == r.key })
-			st.push(&g.aggregate, by, "user.grant.cascade.changed", object{"roleKeys": g.roles})
+			payload := object{}
+			if len(g.roles) > 0 {
+				payload["roleKeys"] = g.roles
+			}
+			st.push(&g.aggregate, by, "user.grant.cascade.changed", payload)
 		}
 	}
 	return d
@@ -315,6 +343,7 @@ func (st *state) addAPI(by string, p *project, name string, keyAuth bool) (*app,
 		payload["authMethodType"] = 1
 	} else {
 		a.secret = newSecret(64)
+		payload["hashedSecret"] = hashed()
 	}
 	a.details = st.push(&p.aggregate, by, "project.application.config.api.added", payload)
 	p.apps = append(p.apps, a)
@@ -325,6 +354,7 @@ func (st *state) addAppKey(by string, a *app, public crypto.PublicKey, expiry ti
 	k := &machineKey{id: newID(), public: public, expiry: expiry}
 	k.details = st.push(&a.project.aggregate, by, "project.application.oidc.key.added", object{
 		"applicationId": a.id, "clientId": a.clientID, "keyId": k.id, "type": 1, "expirationDate": expiry,
+		"publicKey": publicPEM(public),
 	})
 	a.keys = append(a.keys, k)
 	return k
@@ -339,9 +369,11 @@ func (st *state) addGrant(by string, u *user, p *project, o *org, roles []string
 	}
 	g := &grant{user: u, project: p, org: o, roles: slices.Clone(roles), active: true}
 	g.aggregate = newAggregate("usergrant", "v1", o.id)
-	st.push(&g.aggregate, by, "user.grant.added", object{
-		"userId": u.id, "projectId": p.id, "roleKeys": roles,
-	})
+	payload := object{"userId": u.id, "projectId": p.id}
+	if len(roles) > 0 {
+		payload["roleKeys"] = roles
+	}
+	st.push(&g.aggregate, by, "user.grant.added", payload)
 	st.grants = append(st.grants, g)
 	return g, nil
 }

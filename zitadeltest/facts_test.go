@@ -711,9 +711,21 @@ func TestEventsNameWhomTheyConcern(t *testing.T) {
 			admin(t, w.Server, "POST", "/management/v1/orgs/me/members", object{"userId": w.bot.ID, "roles": []string{"ORG_OWNER"}})
 			userCall("DELETE", "")(t, w, g)
 		}, func(w world, _ string) string { return w.OrgID() }, func(w world) object { return object{"userId": w.bot.ID} }},
-		{"user.grant.cascade.changed", projectCall("DELETE", "/roles/viewer"), grantID, func(world) object { return object{"roleKeys": []any{}} }},
+		{"user.grant.cascade.changed", projectCall("DELETE", "/roles/viewer"), grantID, func(world) object { return object{} }},
 		{"project.role.removed", projectCall("DELETE", "/roles/viewer"), projectID, func(world) object { return object{"key": "viewer"} }},
 		{"project.deactivated", projectCall("POST", "/_deactivate"), projectID, none},
+		{"project.changed", func(t *testing.T, w world, _ string) {
+			admin(t, w.Server, "PUT", "/management/v1/projects/"+w.project.ID, object{"name": "orders", "projectRoleCheck": true, "privateLabelingSetting": 2})
+		}, projectID, func(world) object { return object{"projectRoleCheck": true, "privateLabelingSetting": 2.0} }},
+		{"project.role.changed", func(t *testing.T, w world, _ string) {
+			admin(t, w.Server, "PUT", "/management/v1/projects/"+w.project.ID+"/roles/viewer", object{"displayName": "viewer", "group": "g"})
+		}, projectID, func(world) object { return object{"key": "viewer", "group": "g"} }},
+		{"project.application.config.api.changed", func(t *testing.T, w world, _ string) {
+			admin(t, w.Server, "PUT", "/management/v1/projects/"+w.project.ID+"/apps/"+w.api.AppID+"/api_config", object{"authMethodType": 1})
+		}, projectID, func(w world) object { return object{"appId": w.api.AppID, "authMethodType": 1.0} }},
+		{"user.machine.changed", func(t *testing.T, w world, _ string) {
+			admin(t, w.Server, "PUT", "/management/v1/users/"+w.bot.ID+"/machine", object{"name": "bot", "description": "d", "accessTokenType": 1})
+		}, botID, func(world) object { return object{"description": "d", "accessTokenType": 1.0} }},
 		{"project.removed", projectCall("DELETE", ""), projectID, none},
 		{"project.application.removed", func(t *testing.T, w world, g string) { projectCall("DELETE", "/apps/"+w.api.AppID)(t, w, g) }, projectID,
 			func(w world) object { return object{"appId": w.api.AppID} }},
@@ -748,6 +760,30 @@ func TestEventsNameWhomTheyConcern(t *testing.T) {
 				assert.Equal(t, c.payload(w), got["event_payload"])
 			}
 		})
+	}
+}
+
+func TestEventsTellPublicKeysAndHashes(t *testing.T) {
+	hook := make(chan object, 16)
+	s := zitadeltest.Start(t, zitadeltest.Config{InMemory: true, Webhooks: receive(t, hook)})
+	p := s.AddProject("orders")
+	id, _ := target(t, s, "all")
+	execute(t, s, object{"all": true}, id)
+	w := world{s, p, p.AddAPI("api"), s.AddServiceUser("bot")}
+	w.bot.KeyJSON()
+	w.api.KeyJSON()
+	w.bot.ClientSecret()
+	want := map[string]string{
+		"user.machine.key.added": "publicKey", "project.application.oidc.key.added": "publicKey",
+		"user.machine.secret.set": "hashedSecret", "project.application.config.api.added": "hashedSecret",
+	}
+	for len(want) > 0 {
+		event := <-hook
+		kind := event["event_type"].(string)
+		if field, ok := want[kind]; ok {
+			assert.Contains(t, event["event_payload"], field, kind)
+			delete(want, kind)
+		}
 	}
 }
 

@@ -76,3 +76,12 @@ func encodeKeyFile(f keyFile, key *rsa.PrivateKey) []byte {
 	}
 	return out
 }
+
+// publicPEM is a public key as events tell it.
+func publicPEM(public crypto.PublicKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil // cannot be: the key was parsed from this form, or made here
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}

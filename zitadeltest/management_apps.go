@@ -118,7 +118,8 @@ func (c *call) changeAPI() (any, error) {
 		return nil, failedPrecondition("COMMAND-1m88i", "Errors.NoChangesFound")
 	}
 	a.keyAuth = keyAuth
-	return object{"details": c.pushApp(c.user.id, a, "project.application.config.api.changed", object{"appId": a.id}).change()}, nil
+	return object{"details": c.pushApp(c.user.id, a, "project.application.config.api.changed",
+		object{"appId": a.id, "authMethodType": map[bool]int{true: 1}[keyAuth]}).change()}, nil
 }
 
 func authMethod(m *message) (keyAuth bool) {
@@ -131,7 +132,7 @@ func (c *call) newAppSecret() (any, error) {
 		return nil, notFound("COMMAND-2g66f", "Errors.Project.App.NotExisting")
 	}
 	a.secret = newSecret(64)
-	d := c.pushApp(c.user.id, a, "project.application.config.api.secret.changed", object{"appId": a.id})
+	d := c.pushApp(c.user.id, a, "project.application.config.api.secret.changed", object{"appId": a.id, "hashedSecret": hashed()})
 	return object{"clientSecret": a.secret, "details": d.change()}, nil
 }
 

@@ -109,8 +109,9 @@ func (c *call) changeProject() (any, error) {
 	if settings.name != p.name && c.projectNamed(c.org, settings.name) {
 		return nil, alreadyExists("V3-DKcYh", "Errors.Project.AlreadyExists")
 	}
+	payload := settings.changesOf(p.projectSettings)
 	p.projectSettings = settings
-	return object{"details": p.change(&c.state, c.user.id, "project.changed", object{"name": p.name}).change()}, nil
+	return object{"details": p.change(&c.state, c.user.id, "project.changed", payload).change()}, nil
 }
 
 func (c *call) deactivateProject() (any, error) {
@@ -237,8 +238,15 @@ func (c *call) changeRole() (any, error) {
 	if r.display == display && r.group == group { // is no mistake
 		return object{"details": r.details.change()}, nil
 	}
+	payload := object{"key": r.key}
+	if r.display != display {
+		payload["displayName"] = display
+	}
+	if r.group != group {
+		payload["group"] = group
+	}
 	r.display, r.group = display, group
-	d := c.push(&p.aggregate, c.user.id, "project.role.changed", object{"key": r.key, "displayName": display, "group": group})
+	d := c.push(&p.aggregate, c.user.id, "project.role.changed", payload)
 	r.details.changed, r.details.seq = d.changed, d.seq
 	return object{"details": d.change()}, nil
 }

@@ -9,8 +9,19 @@ var sessionRoutes = []route{
 }
 
 func (c *call) createSession() (any, error) {
+	m := c.message("CreateSessionRequest")
+	checked := m.sub("checks").sub("user")
+	if m.err != nil {
+		return nil, m.err
+	}
 	a := newAggregate("session", "v1", c.instanceID)
-	d := c.push(&a, c.user.id, "session.added", nil)
+	c.push(&a, c.user.id, "session.added", nil)
+	if id := checked.text("userId"); id != "" {
+		c.push(&a, c.user.id, "session.user.checked", object{"userID": id})
+	} else if u := c.userByLogin(checked.text("loginName")); u != nil {
+		c.push(&a, c.user.id, "session.user.checked", object{"userID": u.id})
+	}
+	d := c.push(&a, c.user.id, "session.token.set", object{"tokenID": newID()})
 	c.sessions = append(c.sessions, &a)
 	return object{"details": d.change(), "sessionId": a.id, "sessionToken": newSecret(64)}, nil
 }
