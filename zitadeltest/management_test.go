@@ -701,6 +701,27 @@ func TestWhatTheV2UserServiceLetsUsersDoToThemselves(t *testing.T) {
 	assert.Equal(t, 200, as(leaver.PAT(), "DELETE", "/v2/users/"+leaver.ID, nil).status)
 }
 
+func TestSearchesOfUsersAreSorted(t *testing.T) {
+	m := newManaged(t)
+	for _, path := range []string{v1 + "/users/_search", "/v2/users"} {
+		names := func(query object) (out []string) {
+			a := m.call(t, "POST", path, query)
+			require.Equal(t, 200, a.status, a.raw)
+			for _, u := range a.body["result"].([]any) {
+				out = append(out, u.(object)["preferredLoginName"].(string))
+			}
+			return out
+		}
+		assert.Equal(t, []string{"member", "bot", "zitadel-admin-sa"}, names(object{}), "by id, downwards")
+		assert.Equal(t, []string{"zitadel-admin-sa", "bot", "member"}, names(object{"query": object{"asc": true}}))
+		byName := object{"query": object{"asc": true}, "sortingColumn": "USER_FIELD_NAME_USER_NAME"}
+		assert.Equal(t, []string{"bot", "member", "zitadel-admin-sa"}, names(byName))
+		assert.Len(t, names(object{"sortingColumn": "USER_FIELD_NAME_STATE"}), 3)
+		assert.Len(t, names(object{"sortingColumn": 9}), 3)
+		refused(t, m.call(t, "POST", path, object{"sortingColumn": "NAME"}), 400, 3, `proto: (line 1:18): invalid value for enum field sortingColumn: "NAME"`)
+	}
+}
+
 func TestV2SearchesTellTheNewestFirst(t *testing.T) {
 	m := newManaged(t)
 	var made []string

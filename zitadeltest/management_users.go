@@ -1,6 +1,10 @@
 package zitadeltest
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 var userRoutes = []route{
 	{"POST /management/v1/users/machine", "user.write", (*call).createMachine},
@@ -105,8 +109,41 @@ func (c *call) readUser() (any, error) {
 
 func (c *call) searchUsers() (any, error) {
 	mine := slices.DeleteFunc(slices.Clone(c.users), func(u *user) bool { return u.org != c.org })
+	if err := c.sortUsers(mine); err != nil {
+		return nil, err
+	}
 	return searchV1(c, "ListUsersRequest", mine, userMatchers, userObject)
 }
+
+// sortUsers puts users into the order that a search asks for: by their ids and downwards unless it says otherwise.
+func (c *call) sortUsers(users []*user) error {
+	m := c.message("ListUsersRequest")
+	column := m.enum("sortingColumn", "USER_FIELD_NAME_UNSPECIFIED", "USER_FIELD_NAME_USER_NAME", "USER_FIELD_NAME_FIRST_NAME",
+		"USER_FIELD_NAME_LAST_NAME", "USER_FIELD_NAME_NICK_NAME", "USER_FIELD_NAME_DISPLAY_NAME", "USER_FIELD_NAME_EMAIL",
+		"USER_FIELD_NAME_STATE", "USER_FIELD_NAME_TYPE", "USER_FIELD_NAME_CREATION_DATE")
+	asc := m.sub("query").flag("asc")
+	slices.SortStableFunc(users, func(a, b *user) int {
+		order := 0
+		switch column {
+		case "USER_FIELD_NAME_UNSPECIFIED":
+			order = cmp.Compare(a.id, b.id)
+		case "USER_FIELD_NAME_USER_NAME":
+			order = cmp.Compare(strings.ToLower(a.userName), strings.ToLower(b.userName))
+		case "USER_FIELD_NAME_STATE":
+			order = cmp.Compare(userStates[a.state], userStates[b.state])
+		case "USER_FIELD_NAME_CREATION_DATE":
+			order = a.shown().created.Compare(b.shown().created)
+		}
+		if !asc {
+			return -order
+		}
+		return order
+	})
+	return m.err
+}
+
+// userStates are the states' numbers in the database, by which it sorts.
+var userStates = map[userState]int{userActive: 1, userInactive: 2, userLocked: 4}
 
 var userMatchers = matchers[*user]{
 	"userNameQuery":  func(q *message, u *user) bool { return textMatches(q, u.userName, "userName") },

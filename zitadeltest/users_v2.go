@@ -161,6 +161,9 @@ func (c *call) searchUsersV2() (any, error) {
 		return nil, err
 	}
 	mine := slices.DeleteFunc(slices.Clone(c.users), func(u *user) bool { return c.permitSelf(u, "user.read") != nil })
+	if err := c.sortUsers(mine); err != nil {
+		return nil, err
+	}
 	found, err := filter(m, queries, mine, userMatchers)
 	if err != nil {
 		return nil, err
