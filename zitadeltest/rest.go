@@ -1,6 +1,7 @@
 package zitadeltest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -34,16 +36,26 @@ var deletesWithBody = []string{"DELETE /management/v1/users/{user}/metadata/_bul
 // object is a JSON object.
 type object = map[string]any
 
-func (s *Server) rest() http.Handler {
+type serverKey struct{}
+
+// routesREST is made once in a process: it costs more than the rest of a server's start. The server comes with the call.
+var routesREST = sync.OnceValue(func() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, routes := range [][]route{
 		orgRoutes, userRoutes, credentialRoutes, metadataRoutes, grantRoutes, projectRoutes, appRoutes,
 		userV2Routes, credentialV2Routes, sessionRoutes, actionRoutes,
 	} {
 		for _, rt := range routes {
-			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, rt) })
+			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+				r.Context().Value(serverKey{}).(*Server).serveREST(w, r, rt)
+			})
 		}
 	}
+	return mux
+})
+
+func (s *Server) rest() http.Handler {
+	mux := routesREST()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
 			w.WriteHeader(http.StatusNoContent) // a browser may ask from anywhere
@@ -51,7 +63,7 @@ func (s *Server) rest() http.Handler {
 		}
 		// ZITADEL's gateway knows no HEAD, while a ServeMux takes it for a GET.
 		if _, pattern := mux.Handler(r); pattern != "" && r.Method != http.MethodHead {
-			mux.ServeHTTP(w, r)
+			mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), serverKey{}, s)))
 			return
 		}
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
