@@ -116,7 +116,7 @@ func (c *call) searchTargets() (any, error) {
 	return renamed("targets")(searchV2(c, "ListTargetsRequest", "filters", c.targets, matchers[*target]{
 		"targetNameFilter":  func(q *message, t *target) bool { return textMatches(q, t.name, "targetName") },
 		"inTargetIdsFilter": func(q *message, t *target) bool { return slices.Contains(q.texts("targetIds"), t.id) },
-	}, targetObject))
+	}, nil, targetObject))
 }
 
 // changeTarget changes what the message names. Whoever names expirationSigningKey gets a new key, and the old one is at its end.
@@ -274,7 +274,7 @@ func (c *call) searchExecutions() (any, error) {
 				"EXECUTION_TYPE_EVENT", "EXECUTION_TYPE_FUNCTION") == "EXECUTION_TYPE_EVENT"
 		},
 		"targetFilter": func(q *message, x *execution) bool { return slices.Contains(x.targets, q.text("targetId")) },
-	}, func(x *execution) object {
+	}, nil, func(x *execution) object {
 		event := object{"event": x.condition}
 		if group, ok := strings.CutSuffix(x.condition, ".*"); ok {
 			event = object{"group": group}

@@ -135,9 +135,7 @@ type credential struct {
 func (c *call) searchCredentials(name, idFilter string, of func(*user) []credential) (any, error) {
 	var all []credential
 	for _, u := range c.users {
-		if c.permitSelf(u, "user.read") == nil {
-			all = append(all, of(u)...)
-		}
+		all = append(all, of(u)...)
 	}
 	slices.SortStableFunc(all, func(a, b credential) int {
 		return cmp.Or(a.details.created.Compare(b.details.created), cmp.Compare(a.id, b.id))
@@ -151,7 +149,7 @@ func (c *call) searchCredentials(name, idFilter string, of func(*user) []credent
 		idFilter:               func(q *message, x credential) bool { return x.id == q.text("id") },
 		"createdDateFilter":    date(func(x credential) time.Time { return x.details.created }),
 		"expirationDateFilter": date(func(x credential) time.Time { return x.expiry }),
-	}, func(x credential) object {
+	}, func(x credential) bool { return c.permitSelf(x.user, "user.read") == nil }, func(x credential) object {
 		return object{
 			"id": x.id, "userId": x.user.id, "organizationId": x.user.org.id,
 			"creationDate": timestamp(x.details.created), "changeDate": timestamp(x.details.changed),

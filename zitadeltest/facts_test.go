@@ -593,6 +593,25 @@ func TestASearchWithoutAFilterShowsCredentialsOfOthers(t *testing.T) {
 	assert.Len(t, search(object{"filters": []object{{"userIdFilter": object{"id": manager.ID}}}}), 1)
 }
 
+func TestWhatASearchMayNotShowIsCountedAllTheSame(t *testing.T) {
+	w := newWorld(t, zitadeltest.WithMetadata("k", "v"))
+	w.bot.PAT()
+	w.bot.KeyJSON()
+	nobody := w.AddServiceUser("nobody").PAT()
+	search := func(path string, body object) object {
+		return ask(t, w.Server, "POST", path, bearer(nobody), send(t, body)).body
+	}
+	ofBot := object{"filters": []object{{"userIdFilter": object{"id": w.bot.ID}}}}
+	for path, body := range map[string]object{
+		"/v2/users/pats/search": ofBot, "/v2/users/keys/search": ofBot, "/v2/users/" + w.bot.ID + "/metadata/search": {},
+	} {
+		assert.Equal(t, object{"pagination": object{"totalResult": "1", "appliedLimit": "100"}}, search(path, body), path)
+	}
+	users := search("/v2/users", object{})
+	assert.Equal(t, "3", users["details"].(object)["totalResult"])
+	assert.Len(t, users["result"], 1, "oneself")
+}
+
 func TestARemovedPATIsRefusedAtOnce(t *testing.T) {
 	w := newWorld(t, zitadeltest.WithOrgRole("ORG_OWNER"))
 	id, token := w.bot.PATWithID()

@@ -123,8 +123,9 @@ func searchV1[T any](c *call, name string, all []T, known matchers[T], show func
 	return withResult(object{"details": details}, cut(found, p), show), nil
 }
 
-// searchV2 answers a search of a v2 service: newest first unless asked otherwise.
-func searchV2[T any](c *call, name, filters string, all []T, known matchers[T], show func(T) object) (any, error) {
+// searchV2 answers a search of a v2 service: newest first unless asked otherwise. What the caller may not see is left out at last, and
+// so it is counted and takes room on the page; a nil may lets everything be seen.
+func searchV2[T any](c *call, name, filters string, all []T, known matchers[T], may func(T) bool, show func(T) object) (any, error) {
 	m := c.message(name)
 	queries, err := readQueries(m, filters, known)
 	if err != nil {
@@ -145,7 +146,11 @@ func searchV2[T any](c *call, name, filters string, all []T, known matchers[T], 
 	if len(found) > 0 {
 		pagination["totalResult"] = strconv.Itoa(len(found))
 	}
-	return withResult(object{"pagination": pagination}, cut(found, p), show), nil
+	return withResult(object{"pagination": pagination}, seen(cut(found, p), may), show), nil
+}
+
+func seen[T any](page []T, may func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(page), func(x T) bool { return may != nil && !may(x) })
 }
 
 // renamed gives the result of a search another name.

@@ -149,7 +149,7 @@ func userV2Object(u *user) object {
 	}
 }
 
-// searchUsersV2 shows those the caller may read.
+// searchUsersV2 shows those the caller may read, and counts them all.
 func (c *call) searchUsersV2() (any, error) {
 	m := c.message("ListUsersRequest")
 	queries, err := readQueries(m, "queries", userMatchers)
@@ -160,11 +160,11 @@ func (c *call) searchUsersV2() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine := slices.DeleteFunc(slices.Clone(c.users), func(u *user) bool { return c.permitSelf(u, "user.read") != nil })
-	if err := c.sortUsers(mine); err != nil {
+	all := slices.Clone(c.users)
+	if err := c.sortUsers(all); err != nil {
 		return nil, err
 	}
-	found, err := filter(m, queries, mine, userMatchers)
+	found, err := filter(m, queries, all, userMatchers)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,8 @@ func (c *call) searchUsersV2() (any, error) {
 	if len(found) > 0 {
 		details["totalResult"] = strconv.Itoa(len(found))
 	}
-	return withResult(object{"details": details}, cut(found, p), userV2Object), nil
+	may := func(u *user) bool { return c.permitSelf(u, "user.read") == nil }
+	return withResult(object{"details": details}, seen(cut(found, p), may), userV2Object), nil
 }
 
 func (c *call) deleteUserV2() (any, error) {
@@ -207,10 +208,12 @@ func (c *call) setMetadataV2() (any, error) {
 
 func (c *call) searchMetadataV2() (any, error) {
 	var all []metadata
-	if u := c.pathUser(); u != nil && c.permitSelf(u, "user.read") == nil {
+	u := c.pathUser()
+	if u != nil {
 		all = u.metadata
 	}
-	return renamed("metadata")(searchV2(c, "ListUserMetadataRequest", "filters", all, metadataMatchers, func(e metadata) object {
+	may := func(metadata) bool { return c.permitSelf(u, "user.read") == nil }
+	return renamed("metadata")(searchV2(c, "ListUserMetadataRequest", "filters", all, metadataMatchers, may, func(e metadata) object {
 		return object{
 			"key": e.key, "value": e.value,
 			"creationDate": timestamp(e.details.created), "changeDate": timestamp(e.details.changed),
