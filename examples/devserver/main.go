@@ -73,11 +73,11 @@ func writeSecret(path, secret string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// greet tells how to begin: an issuer, and calls that work as they stand.
+// greet tells how to begin: an issuer, and calls that work as they stand. What they need has names that nobody else will want.
 func greet(w io.Writer, s *zitadeltest.Server, patFile string) {
-	project := s.AddProject("orders", "viewer", "admin")
-	api := project.AddAPI("orders-api")
-	bot := s.AddServiceUser("bot", zitadeltest.WithOrgRole("ORG_OWNER"), zitadeltest.WithProjectRole(project, "viewer"))
+	project := s.AddProject("devserver-orders", "viewer", "admin")
+	api := project.AddAPI("devserver-api")
+	bot := s.AddServiceUser("devserver-bot", zitadeltest.WithOrgRole("ORG_OWNER"), zitadeltest.WithProjectRole(project, "viewer"))
 
 	admin := `-H "Authorization: Bearer $(cat ` + quote(patFile) + `)"`
 	fmt.Fprintf(w, `Issuer: %[1]s

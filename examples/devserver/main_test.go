@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +92,22 @@ func TestCurlLinesWorkAsTheyStand(t *testing.T) {
 			assert.Equal(t, true, answer["active"], "%s", line)
 		}
 	}
+}
+
+func TestTheNamesThatComeToMindAreFree(t *testing.T) {
+	issuer, pat, _ := devserver(t)
+	for path, body := range map[string]string{
+		"/management/v1/projects": `{"name":"orders"}`, "/management/v1/users/machine": `{"userName":"bot","name":"Bot"}`,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, issuer+path, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+pat)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, http.StatusOK, resp.StatusCode, path)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestMistakesAreTold(t *testing.T) {
