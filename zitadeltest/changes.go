@@ -34,6 +34,7 @@ func (st *state) removeOrg(by string, o *org) details {
 	for _, u := range st.users {
 		if u.org == o {
 			st.forgetUser(u)
+			st.usersGone[u.id] = o
 		}
 	}
 	st.users = slices.DeleteFunc(st.users, func(u *user) bool { return u.org == o })

@@ -575,6 +575,7 @@ func TestAnOrganisationTakesEverythingWithIt(t *testing.T) {
 	require.Equal(t, 200, ask(t, m.Server, "DELETE", v1+"/orgs/me", bearer(m.AdminPAT()), in).status)
 	refused(t, ask(t, m.Server, "GET", "/auth/v1/users/me", bearer(token)), 401, 16, "Errors.Token.Invalid (AUTH-7fs1e)")
 	refused(t, ask(t, m.Server, "GET", v1+"/orgs/me", bearer(m.AdminPAT()), in), 403, 7, "Organisation doesn't exist (AUTH-Bs7Ds)")
+	refused(t, m.call(t, "DELETE", "/v2/users/"+user+"/pats/1", nil), 404, 5, "Personal Access Token not found (COMMAND-4m77G)")
 }
 
 func TestTheV2UserService(t *testing.T) {

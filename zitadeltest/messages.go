@@ -3,12 +3,9 @@ package zitadeltest
 // english is what ZITADEL's APIs say for the keys of their errors. Keys that ZITADEL's own translations lack are told as they are, and
 // so is every key on the OAuth endpoints, of a token that is refused and of a blocked instance.
 var english = map[string]string{
-	"Errors.Internal":                              "An internal error occurred",
 	"Errors.NoChangesFound":                        "No changes",
-	"Errors.IDMissing":                             "ID missing",
 	"Errors.User.NotFound":                         "User could not be found",
 	"Errors.User.AlreadyExists":                    "User already exists",
-	"Errors.User.Invalid":                          "Userdata is invalid",
 	"Errors.User.AlreadyInactive":                  "User already inactive",
 	"Errors.User.NotInactive":                      "User is not inactive",
 	"Errors.User.ShouldBeActiveOrInitial":          "User is not active or initial",
@@ -35,7 +32,6 @@ var english = map[string]string{
 	"Errors.Project.App.NotExisting":               "Application doesn't exist",
 	"Errors.Project.App.NotActive":                 "Application is not active",
 	"Errors.Project.App.NotInactive":               "Application is not inactive",
-	"Errors.Project.App.APIAuthMethodNoSecret":     "Chosen API Auth Method does not require a secret",
 	"Errors.Project.App.AuthMethodNoPrivateKeyJWT": "Chosen Auth Method does not require a key",
 	"Errors.Project.App.Key.NotFound":              "Application key not found",
 	"Errors.UserGrant.AlreadyExists":               "User grant already exists",
@@ -46,10 +42,8 @@ var english = map[string]string{
 	"Errors.Metadata.Invalid":                      "Metadata is invalid",
 	"Errors.Metadata.KeyNotExisting":               "One or more keys do not exist",
 	"Errors.Query.LimitExceeded":                   "Limit exceeded",
-	"Errors.Session.NotExisting":                   "Session does not exist",
 	"Errors.Target.NotFound":                       "Target not found",
 	"Errors.Target.InvalidURL":                     "Target has an invalid URL",
 	"Errors.Target.NoTimeout":                      "Target has no timeout",
 	"Errors.Execution.ConditionInvalid":            "Execution condition is invalid",
-	"Errors.Execution.Invalid":                     "Execution is invalid",
 }
