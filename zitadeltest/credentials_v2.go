@@ -3,6 +3,7 @@ package zitadeltest
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -137,8 +138,30 @@ func (c *call) searchCredentials(name, idFilter string, of func(*user) []credent
 	for _, u := range c.users {
 		all = append(all, of(u)...)
 	}
+	prefix := "PERSONAL_ACCESS_TOKEN_FIELD_NAME_"
+	expiration := "EXPIRATION_DATE"
+	if idFilter == "keyIdFilter" {
+		prefix, expiration = "KEY_FIELD_NAME_", "KEY_EXPIRATION_DATE"
+	}
+	m := c.message(name)
+	column := m.enum("sortingColumn", prefix+"UNSPECIFIED", prefix+"CREATED_DATE", prefix+"ID", prefix+"USER_ID",
+		prefix+"ORGANIZATION_ID", prefix+expiration)
+	if m.err != nil {
+		return nil, m.err
+	}
 	slices.SortStableFunc(all, func(a, b credential) int {
-		return cmp.Or(a.details.created.Compare(b.details.created), cmp.Compare(a.id, b.id))
+		order := 0
+		switch strings.TrimPrefix(column, prefix) {
+		case "ID":
+			order = cmp.Compare(a.id, b.id)
+		case "USER_ID":
+			order = cmp.Compare(a.user.id, b.user.id)
+		case "ORGANIZATION_ID":
+			order = cmp.Compare(a.user.org.id, b.user.org.id)
+		case expiration:
+			order = a.expiry.Compare(b.expiry)
+		}
+		return cmp.Or(order, a.details.created.Compare(b.details.created), cmp.Compare(a.id, b.id))
 	})
 	date := func(of func(credential) time.Time) func(*message, credential) bool {
 		return func(q *message, x credential) bool { return dateMatches(q, of(x)) }

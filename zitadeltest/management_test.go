@@ -661,6 +661,12 @@ func TestAV2UserIsMadeAndChangedWithMetadata(t *testing.T) {
 		400, 3, "Errors.User.Metadata.ValueEmpty (USER-Dbgth)")
 
 	m.AdvanceClock(time.Second)
+	for _, query := range []object{
+		{"metadataKeyFilter": object{"key": "K", "method": "TEXT_FILTER_METHOD_EQUALS_IGNORE_CASE"}},
+		{"metadataValueFilter": object{"value": "eA=="}}, {"metadataValueFilter": object{"value": "eQ==", "method": 1}},
+	} {
+		assert.Len(t, m.call(t, "POST", "/v2/users", object{"queries": []object{query}}).body["result"], 1, "%v", query)
+	}
 	changed := m.call(t, "PATCH", "/v2/users/{made}", object{"machine": object{}, "metadata": entry("k", "")})
 	assert.NotEqual(t, made.body["creationDate"], changed.body["changeDate"])
 	assert.NotContains(t, m.call(t, "POST", "/v2/users/{made}/metadata/search", object{}).body, "metadata", "an empty value removes")
@@ -744,6 +750,17 @@ func TestV2SearchesTellTheNewestFirst(t *testing.T) {
 	assert.Equal(t, []string{made[2], made[1], made[0]}, ids(object{}))
 	assert.Equal(t, made, ids(object{"asc": true}))
 	assert.Equal(t, []string{made[1]}, ids(object{"offset": "1", "limit": 1}))
+
+	for path, columns := range map[string][]string{
+		"pats": {"PERSONAL_ACCESS_TOKEN_FIELD_NAME_ID", "PERSONAL_ACCESS_TOKEN_FIELD_NAME_EXPIRATION_DATE", "PERSONAL_ACCESS_TOKEN_FIELD_NAME_USER_ID"},
+		"keys": {"KEY_FIELD_NAME_CREATED_DATE", "KEY_FIELD_NAME_KEY_EXPIRATION_DATE", "KEY_FIELD_NAME_ORGANIZATION_ID"},
+	} {
+		for _, column := range columns {
+			assert.Equal(t, 200, m.call(t, "POST", "/v2/users/"+path+"/search", object{"sortingColumn": column}).status, column)
+		}
+		refused(t, m.call(t, "POST", "/v2/users/"+path+"/search", object{"sortingColumn": "ID"}), 400, 3,
+			`proto: (line 1:18): invalid value for enum field sortingColumn: "ID"`)
+	}
 }
 
 func TestUserinfo(t *testing.T) {

@@ -1,7 +1,9 @@
 package zitadeltest
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,10 +151,23 @@ func userV2Object(u *user) object {
 	}
 }
 
+var userV2Matchers = func() matchers[*user] {
+	all := maps.Clone(userMatchers)
+	all["metadataKeyFilter"] = func(q *message, u *user) bool {
+		return slices.ContainsFunc(u.metadata, func(e metadata) bool { return textMatches(q, e.key, "key") })
+	}
+	all["metadataValueFilter"] = func(q *message, u *user) bool {
+		want := q.bytes("value")
+		same := q.enum("method", "BYTE_FILTER_METHOD_EQUALS", "BYTE_FILTER_METHOD_NOT_EQUALS") == "BYTE_FILTER_METHOD_EQUALS"
+		return slices.ContainsFunc(u.metadata, func(e metadata) bool { return bytes.Equal(e.value, want) == same })
+	}
+	return all
+}()
+
 // searchUsersV2 shows those the caller may read, and counts them all.
 func (c *call) searchUsersV2() (any, error) {
 	m := c.message("ListUsersRequest")
-	queries, err := readQueries(m, "queries", userMatchers)
+	queries, err := readQueries(m, "queries", userV2Matchers)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +179,7 @@ func (c *call) searchUsersV2() (any, error) {
 	if err := c.sortUsers(all); err != nil {
 		return nil, err
 	}
-	found, err := filter(m, queries, all, userMatchers)
+	found, err := filter(m, queries, all, userV2Matchers)
 	if err != nil {
 		return nil, err
 	}
