@@ -153,6 +153,7 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 		{"POST", "/v2/actions/targets", but(object{"endpoint": "no url"}), 400, 3, "Target has an invalid URL (COMMAND-1r2k6qo6wg)"},
 		{"POST", "/v2/actions/targets", but(object{"name": "taken"}), 409, 6, "Errors.Target.AlreadyExists (V3-DKcYh)"},
 		{"POST", "/v2/actions/targets/" + id, object{"name": "taken"}, 409, 6, "Errors.Target.AlreadyExists (V3-DKcYh)"},
+		{"POST", "/v2/actions/targets", but(object{"payloadType": "PAYLOAD_TYPE_JWT"}), 501, 12, `zitadeltest sends JSON only: leave payloadType out or send "PAYLOAD_TYPE_JSON"`},
 		{"GET", "/v2/actions/targets/1", nil, 404, 5, "Target not found (QUERY-hj5oaniyrz)"},
 		{"POST", "/v2/actions/targets/1", object{}, 404, 5, "Target not found (COMMAND-xj14f2cccn)"},
 		{"POST", "/v2/actions/targets/1", object{"name": ""}, 400, 3, "invalid UpdateTargetRequest.Name: value length must be between 1 and 1000 runes, inclusive"},
@@ -174,11 +175,12 @@ func TestTargetsAndExecutionsAreChecked(t *testing.T) {
 	refused(t, ask(t, s, "POST", "/v2/actions/targets", bearer(owner.PAT()), send(t, good)), 403, 7, "No matching permissions found (AUTH-5mWD2)")
 
 	admin(t, s, "DELETE", "/v2/actions/targets/"+taken, nil)
-	changed := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed", "timeout": "90.5s", "expirationSigningKey": "0s"})
+	changed := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed", "timeout": "90.5s", "expirationSigningKey": "0s", "payloadType": 1})
 	assert.NotEqual(t, key, changed.text(t, "signingKey"))
 	read := admin(t, s, "GET", "/v2/actions/targets/"+id, nil).body["target"].(object)
 	assert.Equal(t, "renamed", read["name"])
 	assert.Equal(t, "90.500s", read["timeout"])
+	assert.Equal(t, "PAYLOAD_TYPE_JSON", read["payloadType"])
 	again := admin(t, s, "POST", "/v2/actions/targets/"+id, object{"name": "renamed"})
 	assert.Equal(t, changed.body["changeDate"], again.body["changeDate"], "nothing changed")
 	assert.Equal(t, object{"interruptOnError": true}, read["restWebhook"])
