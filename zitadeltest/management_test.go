@@ -565,6 +565,21 @@ func TestTheGatewayKnowsNoHEADAndOverlooksWhatComesWithAGETOrDELETE(t *testing.T
 	assert.Equal(t, 405, status("OPTIONS"))
 }
 
+func TestPagesFromAnywhereMayCall(t *testing.T) {
+	m := newManaged(t)
+	page := header("Origin", "http://a.example")
+	asked := ask(t, m.Server, "OPTIONS", v1+"/orgs/me", page, header("Access-Control-Request-Method", "GET"), header("Access-Control-Request-Headers", "authorization"))
+	assert.Equal(t, 204, asked.status)
+	assert.Equal(t, "http://a.example", asked.header.Get("Access-Control-Allow-Origin"))
+	assert.Equal(t, "GET", asked.header.Get("Access-Control-Allow-Methods"))
+	assert.Equal(t, "authorization", asked.header.Get("Access-Control-Allow-Headers"))
+	called := ask(t, m.Server, "GET", v1+"/orgs/me", page, bearer(m.AdminPAT()))
+	assert.Equal(t, 200, called.status)
+	assert.Equal(t, "http://a.example", called.header.Get("Access-Control-Allow-Origin"))
+	assert.Equal(t, "Location, Content-Length", called.header.Get("Access-Control-Expose-Headers"))
+	assert.Empty(t, ask(t, m.Server, "GET", v1+"/orgs/me", bearer(m.AdminPAT())).header.Get("Access-Control-Allow-Origin"))
+}
+
 func TestAnOrganisationTakesEverythingWithIt(t *testing.T) {
 	m := newManaged(t)
 	org := admin(t, m.Server, "POST", v1+"/orgs", object{"name": "Acme"}).text(t, "id")

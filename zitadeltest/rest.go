@@ -57,8 +57,8 @@ var routesREST = sync.OnceValue(func() *http.ServeMux {
 func (s *Server) rest() http.Handler {
 	mux := routesREST()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
-			w.WriteHeader(http.StatusNoContent) // a browser may ask from anywhere
+		if allowBrowsers(w.Header(), r) {
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		// ZITADEL's gateway knows no HEAD, while a ServeMux takes it for a GET.
@@ -76,6 +76,30 @@ func (s *Server) rest() http.Handler {
 		}
 		writeError(w, notFound("", "Not Found"))
 	})
+}
+
+// allowBrowsers lets pages from anywhere call, and tells whether a browser only asked if it may.
+func allowBrowsers(h http.Header, r *http.Request) (asked bool) {
+	origin, method := r.Header.Get("Origin"), r.Header.Get("Access-Control-Request-Method")
+	asked = r.Method == http.MethodOptions && method != ""
+	h.Set("Vary", "Origin")
+	if asked {
+		h.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+	}
+	if origin == "" {
+		return asked
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	if !asked {
+		h.Set("Access-Control-Expose-Headers", "Location, Content-Length")
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", method)
+	if headers := r.Header.Get("Access-Control-Request-Headers"); headers != "" {
+		h.Set("Access-Control-Allow-Headers", headers)
+	}
+	return true
 }
 
 // serveREST follows the order of ZITADEL's gateway: the body is parsed first, then come token, permission and the call itself. What
