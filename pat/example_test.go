@@ -45,7 +45,7 @@ func ExampleNew_mistake() {
 func ExampleFromFile() {
 	_, err := pat.FromFile("/nowhere/token")
 	fmt.Println(err)
-	// Output: pat: stat /nowhere/token: no such file or directory
+	// Output: pat: /nowhere/token: expected a file, got none (no such file or directory): check the path
 }
 
 func ExampleFromEnv() {

@@ -79,8 +79,11 @@ func FromFile(path string, options ...Option) (*Source, error) {
 // FromEnv reads the token in the environment variable of that name, once. See New for what a token is.
 func FromEnv(name string, options ...Option) (*Source, error) {
 	token, ok := os.LookupEnv(name)
+	if !ok && !isName(name) {
+		return nil, errors.New("pat: expected the name of an environment variable, got text that is none: a token itself is for New")
+	}
 	if !ok {
-		return nil, fmt.Errorf("pat: expected a token in the environment variable %q, which is not set", name)
+		return nil, fmt.Errorf("pat: expected a token in the environment variable %q, which is not set: set it", name)
 	}
 	s, err := newSource(token, options)
 	if err != nil {
@@ -131,6 +134,13 @@ func (s *Source) expiry(token *oauth2.Token) time.Time {
 		return token.Expiry
 	}
 	return s.learner.expiry(token)
+}
+
+// isName reports whether name is one that variables have (POSIX.1-2017 §8.1), and not a token that was taken for one.
+func isName(name string) bool {
+	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_')
+	})
 }
 
 // maxFile is the longest token with line breaks after it, in bytes.

@@ -93,6 +93,7 @@ func TestFromFileSaysWhatIsWrongWithTheFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(longest, []byte(strings.Repeat("a", bearer.MaxLength)+"\r\n"), 0o600))
 	for name, row := range map[string]struct{ path, want string }{
 		"no path":     {"", "empty path"},
+		"the token":   {strings.Repeat("hunter2.", 40), "expected the path of a file, got text that is none"},
 		"missing":     {filepath.Join(dir, "gone"), "no such file"},
 		"a directory": {dir, "got a directory: name the file in it"},
 		"10 MB":       {big, "expected at most 16400 bytes, got more"},
@@ -100,6 +101,7 @@ func TestFromFileSaysWhatIsWrongWithTheFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := pat.FromFile(row.path)
 			assert.ErrorContains(t, err, row.want)
+			assert.NotContains(t, err.Error(), "hunter2")
 		})
 	}
 	_, err := pat.FromFile(longest)
@@ -108,7 +110,12 @@ func TestFromFileSaysWhatIsWrongWithTheFile(t *testing.T) {
 
 func TestFromEnvNamesAVariableThatIsNotSet(t *testing.T) {
 	_, err := pat.FromEnv("POSTERN_TEST_UNSET")
-	assert.EqualError(t, err, `pat: expected a token in the environment variable "POSTERN_TEST_UNSET", which is not set`)
+	assert.EqualError(t, err, `pat: expected a token in the environment variable "POSTERN_TEST_UNSET", which is not set: set it`)
+	for _, name := range []string{"", strings.Repeat("hunter2", 10), "hunter2.hunter2", "hunter2="} {
+		_, err := pat.FromEnv(name)
+		require.ErrorContains(t, err, "a token itself is for New", "a token that was taken for the name is not shown")
+		assert.NotContains(t, err.Error(), "hunter2")
+	}
 	t.Setenv("POSTERN_TEST_PAT", good+"\n")
 	src, err := pat.FromEnv("POSTERN_TEST_PAT")
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -33,6 +34,36 @@ func TestReadTakesRegularFilesUpToTheLimit(t *testing.T) {
 	assert.ErrorContains(t, err, "empty path")
 	_, _, err = smallfile.Read(filepath.Join(dir, "gone"), 4)
 	assert.ErrorIs(t, err, fs.ErrNotExist)
+	assert.ErrorContains(t, err, filepath.Join(dir, "gone")+": expected a file, got none (no such file or directory): check the path")
+	_, _, err = smallfile.Read(filepath.Join(path, "below"), 4)
+	assert.ErrorContains(t, err, "expected a file that can be read, got an error (not a directory): check the path")
 	_, _, err = smallfile.Read(os.DevNull, 4)
 	assert.ErrorContains(t, err, "expected a regular file")
+}
+
+func TestAFileThatThisProcessMayNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte("1"), 0))
+	_, _, err := smallfile.Read(path, 4)
+	if err == nil {
+		t.Skip("whoever runs this may read every file")
+	}
+	assert.ErrorIs(t, err, fs.ErrPermission)
+	assert.ErrorContains(t, err, "check the file's owner and mode")
+}
+
+// Who confuses a file's name with what stands in it must not find that in a log.
+func TestTextThatIsNoPathIsNotShown(t *testing.T) {
+	for name, text := range map[string]string{
+		"a token":          strings.Repeat("hunter2.", 32),
+		"a key file":       "{\n  \"key\": \"hunter2\"}",
+		"a line with NULs": "hunter2\x00",
+	} {
+		_, _, err := smallfile.Read(text, 4)
+		require.ErrorContains(t, err, "expected the path of a file, got text that is none", name)
+		assert.NotContains(t, err.Error(), "hunter2", name)
+	}
+	long := strings.Repeat(strings.Repeat("d", 255)+"/", 3)
+	_, _, err := smallfile.Read(long, 4)
+	assert.ErrorIs(t, err, fs.ErrNotExist, "a long path of names that may be is one")
 }
