@@ -84,7 +84,8 @@ func New(cfg Config) (*Source, error) {
 		Endpoints: map[oauth.Endpoint]string{oauth.Token: cfg.TokenURL},
 	})
 	scope, errScope := oauth.Scope(cfg.Scopes, "openid", postern.ScopeZITADELAPI)
-	err := errors.Join(errIssuer, check("ClientID", cfg.ClientID), check("ClientSecret", cfg.ClientSecret), errScope)
+	err := errors.Join(errIssuer, check("ClientID", "the service user's user name", cfg.ClientID),
+		check("ClientSecret", "the secret that ZITADEL generated for the user", cfg.ClientSecret), errScope)
 	if err != nil {
 		return nil, fmt.Errorf("clientcredentials: %w", err)
 	}
@@ -110,12 +111,12 @@ func (s Source) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("clientcrede
 const maxCredential = 1 << 10 // bytes, of an id or a secret; ZITADEL's secrets have 64
 
 // check says what is wrong with an id or secret, and shows no part of it.
-func check(field, value string) error {
+func check(field, want, value string) error {
 	switch {
 	case value == "":
-		return fmt.Errorf("%s: expected a text, got nothing", field)
+		return fmt.Errorf("%s: expected %s, got nothing", field, want)
 	case len(value) > maxCredential:
-		return fmt.Errorf("%s: expected at most %d bytes, got %d", field, maxCredential, len(value))
+		return fmt.Errorf("%s: expected %s, of at most %d bytes, got %d: copy it again", field, want, maxCredential, len(value))
 	case strings.HasSuffix(value, "\n"), strings.HasSuffix(value, "\r"):
 		return fmt.Errorf("%s: expected no line break at the end, got one: cut it off, as strings.TrimRight does", field)
 	case strings.ContainsFunc(value, unicode.IsControl):

@@ -54,7 +54,7 @@ func parse(data []byte, now time.Time) (*Key, error) {
 	}
 	object, err := strictjson.Parse(string(data), "type", "keyId", "key", "expirationDate", "userId", "appId", "clientId")
 	if err != nil {
-		return nil, fmt.Errorf("%w: download the key file again", err)
+		return nil, again(err)
 	}
 	if _, ok := object.Get("key"); !ok {
 		if _, ok := object.Get("keyDetails"); ok {
@@ -72,17 +72,19 @@ func parse(data []byte, now time.Time) (*Key, error) {
 			continue
 		}
 		if *into, err = strictjson.String(value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, again(fmt.Errorf("%s: %w", name, err)))
 		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	key.Type = Type(kind)
-	errs = append(errs, key.validateIDs())
+	if err := key.validateIDs(); err != nil {
+		errs = append(errs, again(err))
+	}
 	if _, ok := object.Get("expirationDate"); ok {
 		if key.Expiry, err = time.Parse(time.RFC3339, expiry); err != nil {
-			errs = append(errs, errors.New("expirationDate: expected a time as in RFC 3339, such as 2026-12-22T08:48:07Z, got another text"))
+			errs = append(errs, again(errors.New("expirationDate: expected a time as in RFC 3339, such as 2026-12-22T08:48:07Z, got another text")))
 		}
 		errs = append(errs, key.validateExpiry(now))
 	}
@@ -94,6 +96,9 @@ func parse(data []byte, now time.Time) (*Key, error) {
 	}
 	return &key, nil
 }
+
+// again says what to do about a file that ZITADEL has not made so.
+func again(err error) error { return fmt.Errorf("%w: download the key file again", err) }
 
 // recognise names what people hand over instead of a key file.
 func recognise(data []byte) error {
