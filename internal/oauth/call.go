@@ -101,14 +101,16 @@ func (i *Issuer) do(req *http.Request, limit int64, secret func() redactor) (*Re
 		err, again := refused(resp, body, limit, secret())
 		return resp, failed(err, again)
 	case int64(len(body)) > limit:
-		return resp, failed(Unusable(fmt.Errorf("expected an answer of at most %d bytes, got more", limit)), false)
+		return resp, failed(Unusable(fmt.Errorf("expected an answer of at most %d bytes, got more: %s", limit, isIt)), false)
 	case !isJSON(answer.Header):
-		return resp, failed(Unusable(fmt.Errorf("expected an answer of application/json, got %s: is the issuer's URL that of ZITADEL, and not of a login page or proxy?",
-			contentType(answer.Header))), false)
+		return resp, failed(Unusable(fmt.Errorf("expected an answer of application/json, got %s: %s", contentType(answer.Header), isIt)), false)
 	}
 	resp.Body = body
 	return resp, nil
 }
+
+// isIt is what there is to find out about an answer that ZITADEL does not give.
+const isIt = "is the issuer's URL that of ZITADEL, and not of a login page or proxy?"
 
 // noAnswer makes the error of a call that the server did not answer.
 func noAnswer(req *http.Request, err error, secret func() redactor) error {
@@ -126,7 +128,7 @@ func noAnswer(req *http.Request, err error, secret func() redactor) error {
 		return Unusable(errors.New("expected an answer, got none in time"))
 	}
 	shown := secret()
-	text := shown.clean(err.Error())
+	text := "expected an answer, got none (" + shown.clean(err.Error()) + "): check the address, and the network, proxies and certificates on the way"
 	if shown.holds(err.Error()) { // and so that nobody unwraps it, either
 		return Unusable(errors.New(text))
 	}

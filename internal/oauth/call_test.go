@@ -63,27 +63,27 @@ func TestAnAnswerOfTheServerIsAnError(t *testing.T) {
 		"the instance is blocked": {answer(429, "text/plain; charset=utf-8", "Your ZITADEL instance is blocked.\n"),
 			postern.Error{StatusCode: 429, Hint: "blocked the instance, until its quota is reset"}, true},
 		"the instance is blocked, on an API": {jsonAnswer(429, `{"code":8,"message":"instance is blocked"}`),
-			postern.Error{StatusCode: 429, Description: "instance is blocked", Hint: "blocked the instance"}, true},
+			postern.Error{StatusCode: 429, Hint: "blocked the instance"}, true},
 		"a proxy limits, in seconds": {answer(429, "text/plain", "slow down", "Retry-After", "7"),
 			postern.Error{StatusCode: 429, RetryAfter: 7 * time.Second, Hint: "ask less often"}, true},
 		"a proxy limits, by a date of its own clock": {answer(503, "", "", "Retry-After", "Sun, 22 Nov 2020 10:00:30 GMT", "Date", "Sun, 22 Nov 2020 10:00:00 GMT"),
 			postern.Error{StatusCode: 503, RetryAfter: 30 * time.Second}, true},
 		"a date that has passed": {answer(503, "", "", "Retry-After", "Sun, 22 Nov 2020 09:00:00 GMT", "Date", "Sun, 22 Nov 2020 10:00:00 GMT"),
 			postern.Error{StatusCode: 503}, true},
-		"a wait of years":            {answer(503, "", "", "Retry-After", "4000000000"), postern.Error{StatusCode: 503, RetryAfter: 24 * time.Hour}, true},
-		"a wait beyond numbers":      {answer(503, "", "", "Retry-After", "99999999999999999999"), postern.Error{StatusCode: 503}, true},
-		"a negative wait":            {answer(503, "", "", "Retry-After", "-5"), postern.Error{StatusCode: 503}, true},
-		"an OAuth error with 500":    {jsonAnswer(500, `{"error":"server_error","error_description":"x"}`), postern.Error{StatusCode: 500, Code: "server_error", Description: "x"}, true},
-		"an OAuth error with 429":    {jsonAnswer(429, `{"error":"slow_down"}`), postern.Error{StatusCode: 429, Code: "slow_down", Hint: "ask less often"}, true},
-		"a page":                     {answer(403, "text/html", "<html>hunter2"), postern.Error{StatusCode: 403, Hint: "does a proxy in front let the request through?"}, true},
-		"no OAuth endpoint":          {answer(404, "text/plain", "404 page not found"), postern.Error{StatusCode: 404, Hint: "check the issuer's URL"}, true},
-		"a REST error":               {jsonAnswer(403, `{"code":7,"message":"No matching permissions found (AUTH-5mWD2)","details":[]}`), postern.Error{StatusCode: 403, Description: "No matching permissions found (AUTH-5mWD2)", Hint: "OAuth endpoint"}, true},
-		"a code that is no word":     {jsonAnswer(400, `{"error":"in valid\u001b[31m"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
-		"a code that is too long":    {jsonAnswer(400, `{"error":"`+strings.Repeat("x", 65)+`"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
-		"a code that is a number":    {jsonAnswer(400, `{"error":7}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
-		"two codes":                  {jsonAnswer(400, `{"error":"a","error":"b"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
-		"half an answer":             {jsonAnswer(400, `{"error":"invalid_grant"`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
-		"an answer that is too long": {jsonAnswer(400, `{"error":"invalid_grant","x":"`+strings.Repeat("x", 1<<20)+`"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
+		"a wait of years":                         {answer(503, "", "", "Retry-After", "4000000000"), postern.Error{StatusCode: 503, RetryAfter: 24 * time.Hour}, true},
+		"a wait beyond numbers":                   {answer(503, "", "", "Retry-After", "99999999999999999999"), postern.Error{StatusCode: 503}, true},
+		"a negative wait":                         {answer(503, "", "", "Retry-After", "-5"), postern.Error{StatusCode: 503}, true},
+		"an OAuth error with 500":                 {jsonAnswer(500, `{"error":"server_error","error_description":"x"}`), postern.Error{StatusCode: 500, Code: "server_error", Description: "x", Hint: "its log says why"}, true},
+		"an OAuth error with 429":                 {jsonAnswer(429, `{"error":"slow_down"}`), postern.Error{StatusCode: 429, Code: "slow_down", Hint: "ask less often"}, true},
+		"a page":                                  {answer(403, "text/html", "<html>hunter2"), postern.Error{StatusCode: 403, Hint: "does a proxy in front let the request through?"}, true},
+		"no OAuth endpoint":                       {answer(404, "text/plain", "404 page not found"), postern.Error{StatusCode: 404, Hint: "check the issuer's URL"}, true},
+		"a REST error, of which nothing is shown": {jsonAnswer(403, `{"code":7,"message":"No matching permissions found (AUTH-5mWD2)","details":[]}`), postern.Error{StatusCode: 403, Hint: "OAuth endpoint"}, true},
+		"a code that is no word":                  {jsonAnswer(400, `{"error":"in valid\u001b[31m"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
+		"a code that is too long":                 {jsonAnswer(400, `{"error":"`+strings.Repeat("x", 65)+`"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
+		"a code that is a number":                 {jsonAnswer(400, `{"error":7}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
+		"two codes":                               {jsonAnswer(400, `{"error":"a","error":"b"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
+		"half an answer":                          {jsonAnswer(400, `{"error":"invalid_grant"`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
+		"an answer that is too long":              {jsonAnswer(400, `{"error":"invalid_grant","x":"`+strings.Repeat("x", 1<<20)+`"}`), postern.Error{StatusCode: 400, Hint: "OAuth endpoint"}, true},
 		"a description of control characters": {jsonAnswer(400, `{"error":"e","error_description":"a\u0000b\u001b[31mc\r\nd\u202ee\u00fc"}`),
 			postern.Error{StatusCode: 400, Code: "e", Description: "ab[31mc  de"}, false},
 		"a long description": {jsonAnswer(400, `{"error":"e","error_description":"`+strings.Repeat("x", 300)+`"}`),
@@ -210,12 +210,14 @@ func TestAConnectionThatFailsIsAnErrorWithoutSecrets(t *testing.T) {
 	_, err := post(t, t.Context(), stub(func(*http.Request) (*http.Response, error) { return nil, refused }))
 	assert.ErrorIs(t, err, postern.ErrUnavailable)
 	assert.ErrorIs(t, err, refused)
-	assert.EqualError(t, err, "POST https://issuer.example/oauth/v2/token: identity server unavailable: dial: connection refused")
+	assert.EqualError(t, err, "POST https://issuer.example/oauth/v2/token: identity server unavailable: "+
+		"expected an answer, got none (dial: connection refused): check the address, and the network, proxies and certificates on the way")
 
 	_, err = post(t, t.Context(), stub(func(*http.Request) (*http.Response, error) {
 		return nil, errors.New("malformed HTTP response \"" + secretInForm + "\x1b[31m\"")
 	}))
-	assert.EqualError(t, err, `POST https://issuer.example/oauth/v2/token: identity server unavailable: malformed HTTP response "[redacted][31m"`)
+	assert.EqualError(t, err, `POST https://issuer.example/oauth/v2/token: identity server unavailable: `+
+		`expected an answer, got none (malformed HTTP response "[redacted][31m"): check the address, and the network, proxies and certificates on the way`)
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		assert.NotContains(t, inner.Error(), secretInForm[:12])
 	}

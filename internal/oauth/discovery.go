@@ -38,7 +38,7 @@ func (i *Issuer) discover(ctx context.Context) (endpoints, error) {
 	}
 	found, err := parseDiscovery(string(resp.Body), i.issuer)
 	if err != nil {
-		return nil, Unusable(err)
+		return nil, resp.Unusable(err)
 	}
 	return found, nil
 }
@@ -46,12 +46,12 @@ func (i *Issuer) discover(ctx context.Context) (endpoints, error) {
 func parseDiscovery(text, issuer string) (endpoints, error) {
 	object, err := strictjson.Parse(text, "issuer", string(Token), string(Introspection), string(Revocation), string(JWKS))
 	if err != nil {
-		return nil, fmt.Errorf("expected a discovery document: %w", err)
+		return nil, fmt.Errorf("expected a discovery document: %w: %s", err, isIt)
 	}
 	value, _ := object.Get("issuer")
 	got, err := strictjson.String(value)
 	if err != nil {
-		return nil, fmt.Errorf("expected a discovery document with an issuer: %w", err)
+		return nil, fmt.Errorf("expected a discovery document with an issuer: %w: %s", err, isIt)
 	}
 	if got != issuer { // §4.3: exactly
 		return nil, differentIssuer(issuer, got)
@@ -63,7 +63,7 @@ func parseDiscovery(text, issuer string) (endpoints, error) {
 			continue
 		}
 		if found[e], err = strictjson.String(value); err != nil {
-			return nil, fmt.Errorf("%s: %w", e, err)
+			return nil, fmt.Errorf("expected a discovery document: %s: %w: %s", e, err, isIt)
 		}
 	}
 	return found, nil

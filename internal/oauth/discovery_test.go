@@ -54,7 +54,7 @@ func TestDiscoverySaysWhatIsWrong(t *testing.T) {
 		"more than 1 MiB":                   {jsonAnswer(200, strings.Repeat(" ", 1<<20)+"{}"), "at most 1048576 bytes, got more"},
 		"no content":                        {answer(204, "", ""), "expected an answer of application/json"},
 		"nothing at that address":           {answer(404, "text/html", "<html>hunter2"), "check the issuer's URL"},
-		"an instance that is not there":     {jsonAnswer(404, `{"code":5,"message":"Instance not found","details":[]}`), "404 (Instance not found)"},
+		"an instance that is not there":     {jsonAnswer(404, `{"code":5,"message":"Instance not found","details":[]}`), "ZITADEL finds its instance by host name"},
 		"a redirect":                        {answer(302, "", "", "Location", "https://login.example/hunter2?a=hunter2"), "got a redirect to https://login.example, which is not followed"},
 		"a redirect without a location":     {answer(302, "", ""), "got a redirect to nowhere"},
 		"a proxy that wants authentication": {answer(407, "", ""), "server answered 407"},

@@ -149,11 +149,10 @@ func parseURL(text string, allowHTTP bool) (*url.URL, error) {
 		return nil, errors.New("expected a URL such as https://my-instance.zitadel.cloud, got nothing")
 	}
 	u, err := url.Parse(text)
-	if err != nil {
-		return nil, errors.New("expected a URL such as https://my-instance.zitadel.cloud, got text that is not one")
-	}
 	switch {
-	case !slices.Contains([]string{"http", "https"}, u.Scheme):
+	case err != nil && strings.Contains(text, "://"):
+		return nil, errors.New("expected a URL such as https://my-instance.zitadel.cloud, got text that is not one: leave out spaces, and write the port as a number")
+	case err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme):
 		return nil, errors.New("expected a URL that begins with https://, got one with another scheme or none: write https:// before the host")
 	case u.Hostname() == "":
 		return nil, errors.New("expected a URL with a host, such as https://my-instance.zitadel.cloud, got one without")

@@ -15,6 +15,7 @@ func TestNewSaysWhatIsWrongWithAnIssuer(t *testing.T) {
 		"nothing":                    {"", "got nothing"},
 		"no scheme":                  {"my-instance.zitadel.cloud", "write https:// before the host"},
 		"host and port only":         {"localhost:8080", "write https:// before the host"},
+		"an address and port":        {"127.0.0.1:8080", "write https:// before the host"},
 		"no scheme but slashes":      {"//my-instance.zitadel.cloud", "write https:// before the host"},
 		"another scheme":             {"ftp://my-instance.zitadel.cloud", "another scheme"},
 		"no host":                    {"https:///path", "without"},

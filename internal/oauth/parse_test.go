@@ -33,7 +33,7 @@ var badTokens = map[string]struct{ text, want string }{
 	"nothing":                        {``, "not JSON"},
 	"an array":                       {`[]`, "another JSON value"},
 	"half of it":                     {`{"access_token":"hunter2","token_type":"Bearer","expires`, "not JSON"},
-	"an empty object":                {`{}`, "with access_token, got one without: is that URL the token endpoint?"},
+	"an empty object":                {`{}`, "with access_token, got one without"},
 	"no access_token":                {`{"token_type":"Bearer","expires_in":60}`, "with access_token"},
 	"an empty access_token":          {`{"access_token":"","token_type":"Bearer","expires_in":60}`, "access_token: expected a token, got nothing"},
 	"access_token is a number":       {`{"access_token":1,"token_type":"Bearer","expires_in":60}`, "access_token: expected a string, got a number"},

@@ -34,9 +34,9 @@ func refused(resp *Response, body []byte, limit int64, secret redactor) (err err
 	return Unusable(e), again
 }
 
-// parseRefusal reads an OAuth error (RFC 6749 §5.2) or one of ZITADEL's REST APIs, which have no code that OAuth knows.
+// parseRefusal reads an OAuth error (RFC 6749 §5.2).
 func parseRefusal(body string, secret redactor) (code, description string) {
-	object, err := strictjson.Parse(body, "error", "error_description", "message")
+	object, err := strictjson.Parse(body, "error", "error_description")
 	if err != nil {
 		return "", ""
 	}
@@ -49,10 +49,7 @@ func parseRefusal(body string, secret redactor) (code, description string) {
 	if !isCode(code) || secret.holds(code) {
 		code = ""
 	}
-	if description = text("error_description"); description == "" && code == "" {
-		description = text("message")
-	}
-	return code, secret.clean(description)
+	return code, secret.clean(text("error_description"))
 }
 
 // isCode is stricter than RFC 6749 §5.2: codes are words.
@@ -104,7 +101,9 @@ func hint(e *postern.Error, blocked bool) string {
 		return "a scope is not one that this server gives: check Scopes"
 	case e.Code == "" && e.StatusCode == http.StatusNotFound:
 		return "nothing is at this address: check the issuer's URL; behind a proxy ZITADEL finds its instance by host name, so Header may have to name it as x-zitadel-instance-host"
-	case e.Code == "" && e.StatusCode < 500:
+	case e.StatusCode >= 500:
+		return "the server, or a proxy in front of it, is in trouble: its log says why, and later it may answer"
+	case e.Code == "":
 		return "this is not an answer of an OAuth endpoint: is the issuer's URL right, and does a proxy in front let the request through?"
 	}
 	return ""

@@ -49,7 +49,7 @@ func (i *Issuer) Token(ctx context.Context, g Grant) (*oauth2.Token, error) {
 		}
 		token, err := ParseToken(string(resp.Body), resp.Sent)
 		if err != nil {
-			return nil, resp.Unusable(err)
+			return nil, resp.Unusable(fmt.Errorf("%w: %s", err, isIt))
 		}
 		return token, nil
 	})
@@ -71,7 +71,7 @@ func ParseToken(text string, sent time.Time) (*oauth2.Token, error) {
 	member := func(name string, read func(string) error) error {
 		value, ok := object.Get(name)
 		if !ok {
-			return fmt.Errorf("expected a token response with %s, got one without: is that URL the token endpoint?", name)
+			return fmt.Errorf("expected a token response with %s, got one without", name)
 		}
 		return named(name, read(value))
 	}
