@@ -4,14 +4,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 5s
 ROUNDS = 10
 
-.PHONY: test lint fuzz cover bench parts
+.PHONY: test lint fuzz cover bench
 
-test: parts
+test:
 	build/test.sh
-
-# Installs the real servers that tests use, or says what is missing.
-parts:
-	build/parts.sh
 
 lint:
 	build/lint.sh $(STATICCHECK)
