@@ -140,7 +140,7 @@ func TestAnIDWithSpecialCharactersIsKnownToTheServer(t *testing.T) {
 func TestNewReportsEveryMistakeUnseen(t *testing.T) {
 	_, err := clientcredentials.New(clientcredentials.Config{Issuer: "http://zitadel.example", TokenURL: "token", Scopes: []string{""}})
 	for _, want := range []string{"clientcredentials: ", "Issuer: ", "AllowHTTP", "TokenURL: ", "ClientID: expected the service user's user name, got nothing",
-		"ClientSecret: expected the secret that ZITADEL generated for the user, got nothing", "scope 1: "} {
+		"ClientSecret: expected the secret that ZITADEL generated for the user, got nothing", "Scopes[0]: "} {
 		assert.ErrorContains(t, err, want)
 	}
 	for name, row := range map[string]struct{ secret, want string }{

@@ -97,14 +97,11 @@ func New(cfg Config) (*Source, error) {
 		Issuer: cfg.Issuer, HTTPClient: cfg.HTTPClient, Header: cfg.Header, AllowHTTP: cfg.AllowHTTP,
 		Endpoints: map[oauth.Endpoint]string{oauth.Token: cfg.TokenURL},
 	})
-	signer, errKey := assertion.New(assertion.Config{
+	signer, errSigner := assertion.New(assertion.Config{
 		Key: cfg.Key, Want: keyfile.ServiceAccount, Audience: cfg.Issuer, Lifetime: cfg.AssertionLifetime, Algorithm: cfg.Algorithm, Clock: clock,
 	})
-	if errKey != nil {
-		errKey = fmt.Errorf("Key: %w", errKey)
-	}
 	scope, errScope := oauth.Scope(cfg.Scopes, "openid", postern.ScopeZITADELAPI)
-	if err := errors.Join(errIssuer, errKey, errScope); err != nil {
+	if err := errors.Join(errIssuer, errSigner, errScope); err != nil {
 		return nil, fmt.Errorf("jwtprofile: %w", err)
 	}
 	g := &grant{issuer: issuer, signer: signer, key: cfg.Key, scope: scope, clock: clock}

@@ -167,7 +167,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		Issuer: "my-instance", TokenURL: "token", Scopes: []string{"a b"}, AssertionLifetime: -1, Algorithm: "HS256",
 		Header: http.Header{"Authorization": {"Bearer hunter2"}},
 	})
-	for _, want := range []string{"jwtprofile: ", "Issuer: ", "TokenURL: ", "Header: ", "Key: ", "lifetime", "RS256, PS256 or ES256", "got nil", "scope 1: "} {
+	for _, want := range []string{"jwtprofile: ", "Issuer: ", "TokenURL: ", "Header: ", "Key: ", "AssertionLifetime: ", "Algorithm: ", "got nil", "Scopes[0]: "} {
 		assert.ErrorContains(t, err, want)
 	}
 	assert.NotContains(t, err.Error(), "hunter2")

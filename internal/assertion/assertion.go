@@ -54,7 +54,8 @@ type Signer struct {
 	last    atomic.Pointer[reusable]
 }
 
-// New checks cfg, and reports every mistake at once. It does no I/O: it looks at the key only where that is in memory.
+// New checks cfg, and reports every mistake at once; what is wrong with the key stands behind "Key: ". It does no I/O: it looks at
+// the key only where that is in memory.
 func New(cfg Config) (*Signer, error) {
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = DefaultLifetime
@@ -65,21 +66,23 @@ func New(cfg Config) (*Signer, error) {
 	s := &Signer{cfg: cfg, signing: make(chan struct{}, maxSigning), renewal: make(chan struct{}, 1)}
 	var errs []error
 	if cfg.Lifetime < minLifetime || cfg.Lifetime > maxLifetime {
-		errs = append(errs, fmt.Errorf("expected a lifetime of assertions from %s to %s, got %s", minLifetime, maxLifetime, cfg.Lifetime))
+		errs = append(errs, fmt.Errorf("AssertionLifetime: expected a time from %s to %s, got %s", minLifetime, maxLifetime, cfg.Lifetime))
 	}
 	if cfg.Algorithm != "" && methods[cfg.Algorithm] == nil {
 		errs = append(errs, errAlgorithm)
 		s.cfg.Algorithm = ""
 	}
+	var err error
 	switch source := cfg.Key.(type) {
 	case nil:
-		errs = append(errs, errNoKey)
+		err = errNoKey
 	case *keyfile.Key:
-		_, err := s.check(source)
-		errs = append(errs, err)
+		_, err = s.check(source)
 	case interface{ Current() *keyfile.Key }:
-		_, err := s.check(source.Current())
-		errs = append(errs, err)
+		_, err = s.check(source.Current())
+	}
+	if err != nil {
+		errs = append(errs, fmt.Errorf("Key: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -175,7 +178,7 @@ func (s *Signer) key(ctx context.Context) (*keyfile.Key, *signingMethod, error) 
 
 var (
 	errNoKey     = errors.New("expected a key, got nil: use what keyfile.Read returns")
-	errAlgorithm = errors.New("expected the algorithm RS256, PS256 or ES256, got another, which ZITADEL does not verify: leave it empty for the usual one of the key")
+	errAlgorithm = errors.New("Algorithm: expected RS256, PS256 or ES256, got another, which ZITADEL does not verify: leave it empty for the usual one of the key")
 )
 
 func (s *Signer) check(key *keyfile.Key) (*signingMethod, error) {

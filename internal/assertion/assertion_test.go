@@ -130,7 +130,7 @@ func TestECDSASignaturesAreAlways64Bytes(t *testing.T) {
 func TestLifetimeIsFromOneMinuteToOneHour(t *testing.T) {
 	for _, bad := range []time.Duration{-time.Minute, time.Second, 59 * time.Second, time.Hour + 1} {
 		_, err := assertion.New(assertion.Config{Key: serviceUser(ecKey()), Want: keyfile.ServiceAccount, Lifetime: bad})
-		assert.ErrorContains(t, err, "lifetime of assertions from 1m0s to 1h0m0s, got "+bad.String())
+		assert.ErrorContains(t, err, "AssertionLifetime: expected a time from 1m0s to 1h0m0s, got "+bad.String())
 	}
 	s := newSigner(t, assertion.Config{Key: serviceUser(ecKey()), Lifetime: time.Hour})
 	_, claims := verified(t, must(s.Fresh(t.Context())), ecKey().Public(), time.Now())
@@ -141,7 +141,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := assertion.New(assertion.Config{
 		Key: &keyfile.Key{Type: keyfile.ServiceAccount}, Want: keyfile.ServiceAccount, Lifetime: -1, Algorithm: "EdDSA",
 	})
-	for _, want := range []string{"lifetime", "RS256, PS256 or ES256", "keyId", "userId", "Signer"} {
+	for _, want := range []string{"AssertionLifetime: ", "Algorithm: ", "Key: ", "keyId", "userId", "Signer"} {
 		assert.ErrorContains(t, err, want)
 	}
 }

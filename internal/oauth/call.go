@@ -117,15 +117,13 @@ func noAnswer(req *http.Request, err error, secret func() redactor) error {
 	if ended := req.Context().Err(); ended != nil {
 		return ended
 	}
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		if e.Timeout() {
-			// Not wrapped: it would pass for the end of the caller's context.
-			return Unusable(errors.New("expected an answer in time, got none: is the server reachable from here?"))
-		}
+		late = late || e.Timeout()
 		err = e.Err // without method and URL, which callError has
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return Unusable(errors.New("expected an answer, got none in time"))
+	if late { // not wrapped: it would pass for the end of the caller's context
+		return Unusable(errors.New("expected an answer in time, got none: is the server reachable from here?"))
 	}
 	shown := secret()
 	text := "expected an answer, got none (" + shown.clean(err.Error()) + "): check the address, and the network, proxies and certificates on the way"

@@ -14,8 +14,8 @@ func Scope(scopes []string, defaults ...string) (string, error) {
 	var errs []error
 	for i, scope := range scopes {
 		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-			errs = append(errs, fmt.Errorf("scope %d: expected one scope, of printable ASCII without spaces, quotes and backslashes, got %q: "+
-				"give each as an element of its own", i+1, scope))
+			errs = append(errs, fmt.Errorf("Scopes[%d]: expected one scope, of printable ASCII without spaces, quotes and backslashes, got %q: "+
+				"give each as an element of its own", i, scope))
 		}
 	}
 	return strings.Join(scopes, " "), errors.Join(errs...)

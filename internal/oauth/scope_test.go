@@ -18,6 +18,6 @@ func TestScopesAreJoinedOrDefault(t *testing.T) {
 	assert.Equal(t, "openid urn:zitadel:iam:org:project:role:a+b/c", got)
 	for _, bad := range []string{"", "openid profile", "a\n", `a"b`, `a\b`, "ä", "a\x7f"} {
 		_, err := oauth.Scope([]string{"openid", bad})
-		assert.ErrorContains(t, err, "scope 2: expected one scope", bad)
+		assert.ErrorContains(t, err, "Scopes[1]: expected one scope", bad)
 	}
 }
