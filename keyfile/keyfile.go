@@ -45,6 +45,7 @@ const (
 // A Source gives the key to sign with now. Implementations are safe for concurrent use, and the keys they return are not
 // changed by anyone afterwards. A key that comes from a Source is checked with Validate before it is used.
 type Source interface {
+	// Key returns the key that is to sign now, or an error that says why there is none; it must not show the key.
 	Key(ctx context.Context) (*Key, error)
 }
 

@@ -17,9 +17,11 @@ import (
 
 // Response is an answer, read to its end.
 type Response struct {
+	// StatusCode and Header are the answer's head.
 	StatusCode int
 	Header     http.Header
-	Body       []byte
+	// Body is the answer's body, whole; of an error there is none.
+	Body []byte
 	// Sent is when the request began to be sent, Received when the head of the answer was there.
 	Sent, Received time.Time
 

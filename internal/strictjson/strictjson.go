@@ -22,7 +22,12 @@ type Object []Member
 
 // Member is one name with its value, still as JSON. Both are substrings of the parsed text where no escape forbids it, so
 // an Object costs little beyond the text itself.
-type Member struct{ Name, Value string }
+type Member struct {
+	// Name is the name with its escapes resolved.
+	Name string
+	// Value is the JSON of the value.
+	Value string
+}
 
 // Parse reads text as one JSON object in valid UTF-8. The names the caller decides on are given as they are to be
 // spelt; in each, one "*" may stand for any text without a colon. A member that differs from such a name only by case, or that repeats it, is an
