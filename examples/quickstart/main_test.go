@@ -37,6 +37,19 @@ func TestWithoutSettingsEachMethodSucceedsAndARefusalIsExplained(t *testing.T) {
 	}
 }
 
+// differs is what differs from run to run: numbers, times, and the room that they take.
+var differs = regexp.MustCompile(`[\dhms.]*\d[\dhms.]*| +`)
+
+func TestTheREADMEsShowWhatItPrints(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), env(), &out))
+	for _, name := range []string{"README.md", "../../README.md"} {
+		readme, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Contains(t, differs.ReplaceAllString(string(readme), "#"), differs.ReplaceAllString(out.String(), "#"), name)
+	}
+}
+
 func TestAgainstAServerTheMethodsGivenAreShown(t *testing.T) {
 	s := zitadeltest.Start(t)
 	bot := s.AddServiceUser("bot", zitadeltest.WithOrgRole("ORG_OWNER"))
