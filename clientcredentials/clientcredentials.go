@@ -97,7 +97,7 @@ func New(cfg Config) (*Source, error) {
 func (s *Source) Token() (*oauth2.Token, error) { return s.tokens.Token() }
 
 // TokenCtx returns a token that is valid now: the one in hand, or a new one. The error wraps an *postern.Error where the
-// server answered, postern.ErrUnavailable where nothing is known about id and secret, and ctx's error when ctx ended first.
+// server answered by an error, postern.ErrUnavailable where nothing is known about id and secret, and ctx's error when ctx ended first.
 func (s *Source) TokenCtx(ctx context.Context) (*oauth2.Token, error) { return s.tokens.TokenCtx(ctx) }
 
 // Invalidate drops that access token, if it is the one in hand.

@@ -37,7 +37,7 @@ func (r *Response) Unusable(err error) error { return &callError{call: r.call, e
 // authorize, which may be nil, adds credentials to the request. Secrets are cut out of whatever the server says: those given,
 // the values of form fields that are secret by their name, and the credentials that authorize added.
 //
-// The error says which call failed. It wraps an *postern.Error where the server gave an answer, and postern.ErrUnavailable where
+// The error says which call failed. It wraps an *postern.Error where the server answered by an error, and postern.ErrUnavailable where
 // the answer tells nothing about the credential: none came, 5xx, 429, a redirect, another content type, too long a body, an
 // error that is not one of OAuth. When ctx has ended it wraps ctx's error, and only then one of package context. With the
 // error of an answer the Response is returned, too, without a body.
