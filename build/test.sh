@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-missing=$(build/parts.sh | tee /dev/stderr)
+missing=$(build/parts.sh) || { echo "$missing"; exit 1; }
+[ -z "$missing" ] || echo "$missing"
 race=-race
 if [ "$(go env CGO_ENABLED)" = 0 ]; then
 	race=
