@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -116,7 +118,7 @@ func recognise(data []byte) error {
 		return errors.New(`expected ZITADEL's key file, a JSON object, got a PEM file: put the PEM as "key" into the object, or make a Key of it with your own Signer`)
 	case bytes.HasPrefix(text, []byte("eyJ")):
 		return errors.New(`expected a JSON object, got what looks like base64 of one: decode it, as "keyDetails" of ZITADEL's API must be`)
-	case text[0] == '{' && text[len(text)-1] != '}':
+	case text[0] == '{' && errors.Is(json.NewDecoder(bytes.NewReader(text)).Decode(new(json.RawMessage)), io.ErrUnexpectedEOF):
 		return errors.New("expected a whole JSON object, got the beginning of one: the file was cut off or is being written, download it again")
 	}
 	return nil
