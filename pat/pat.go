@@ -18,7 +18,9 @@
 package pat
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -49,8 +51,8 @@ var (
 )
 
 // New makes a Source of a token. Line breaks after it are cut off. It refuses what cannot be a bearer token (RFC 6750 §2.1: letters,
-// digits and -._~+/, then any number of =, here at most 16 KiB), and a token that has expired. The error shows no part
-// of the token.
+// digits and -._~+/, then any number of =, here at most 16 KiB), a token that was cut off, where its form tells, and one that has
+// expired. The error shows no part of the token.
 func New(token string, options ...Option) (*Source, error) {
 	s, err := newSource(token, options)
 	if err != nil {
@@ -170,10 +172,12 @@ func newToken(text string, expires time.Time) (*oauth2.Token, error) {
 func parse(text string) (string, error) {
 	token := strings.TrimRight(text, "\r\n")
 	err := bearer.Check(token)
-	if err == nil {
+	if err == nil && !cutOff(token) {
 		return token, nil
 	}
 	switch {
+	case err == nil:
+		err = errors.New("expected a whole token, got the beginning of one")
 	case strings.HasPrefix(token, "\xef\xbb\xbf"), strings.HasPrefix(token, "\xff\xfe"), strings.HasPrefix(token, "\xfe\xff"):
 		return "", errors.New("expected a token, got a byte order mark before it: save the text as UTF-8 without one")
 	case len(token) > len("Bearer ") && strings.EqualFold(token[:len("Bearer ")], "Bearer "):
@@ -182,6 +186,24 @@ func parse(text string) (string, error) {
 		return "", errors.New("expected a token, got JSON: a key file is for keyfile.Read and package jwtprofile, and of an API's answer only the token is wanted")
 	}
 	return "", fmt.Errorf("%w: copy the personal access token again, in one piece", err)
+}
+
+// minTag is how long the last part of a JWE is at least, and of a JWT, too: 16 bytes in base64 (RFC 7518 §5.3).
+const minTag = 22
+
+// cutOff reports whether token is the beginning of a JWE, which is what ZITADEL's tokens are, or of a JWT. Of tokens of another
+// form, as old ones are, nobody can tell.
+func cutOff(token string) bool {
+	first, _, _ := strings.Cut(token, ".")
+	header, _ := base64.RawURLEncoding.DecodeString(first) // or as much of it as there is
+	if !bytes.HasPrefix(header, []byte(`{"`)) {
+		return false
+	}
+	dots := 2
+	if bytes.Contains(header, []byte(`"enc":`)) {
+		dots = 4
+	}
+	return strings.Count(token, ".") != dots || len(token)-strings.LastIndexByte(token, '.')-1 < minTag
 }
 
 func expired(expires, now time.Time) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-go/postern/internal/bearer"
 	"github.com/postern-go/postern/pat"
+	"github.com/postern-go/postern/zitadeltest"
 )
 
 const good = "dEnN0-this_is.a~token+of/ours=="
@@ -83,6 +84,29 @@ func TestWhatCannotBeATokenIsRefusedUnseen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A file that is being written, or a text that was not copied to its end.
+func TestATokenThatWasCutOffIsRefused(t *testing.T) {
+	server := zitadeltest.Start(t, zitadeltest.Config{InMemory: true})
+	bot := server.AddServiceUser("bot", zitadeltest.JWTTokens())
+	whole := bot.PAT()
+	path := filepath.Join(t.TempDir(), "pat")
+	for n := 3; n < len(whole); n++ {
+		_, err := pat.New(whole[:n])
+		require.ErrorContains(t, err, "pat: expected a whole token, got the beginning of one: copy the personal access token again", n)
+	}
+	require.NoError(t, os.WriteFile(path, []byte(whole[:len(whole)/2]), 0o600))
+	_, err := pat.FromFile(path)
+	require.ErrorContains(t, err, path+": expected a whole token")
+
+	signed := server.IssueToken(bot)
+	for _, token := range []string{whole, signed, "e30.x"} {
+		_, err = pat.New(token)
+		assert.NoError(t, err, "%d parts", strings.Count(token, ".")+1)
+	}
+	_, err = pat.New(signed[:strings.LastIndexByte(signed, '.')])
+	assert.ErrorContains(t, err, "expected a whole token")
 }
 
 func TestFromFileSaysWhatIsWrongWithTheFile(t *testing.T) {
