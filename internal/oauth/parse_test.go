@@ -78,14 +78,8 @@ func TestParseTokenSaysWhatIsWrong(t *testing.T) {
 			assert.Nil(t, token)
 			require.ErrorContains(t, err, row.want)
 			assert.NotContains(t, err.Error(), "unter")
+			assert.NotContains(t, err.Error(), "\n")
 		})
-	}
-}
-
-func TestParseTokenReportsEveryMistake(t *testing.T) {
-	_, err := oauth.ParseToken(`{"access_token":"","token_type":"MAC","expires_in":-1}`, sent)
-	for _, want := range []string{"access_token: ", "token_type: ", "expires_in: "} {
-		assert.ErrorContains(t, err, want)
 	}
 }
 

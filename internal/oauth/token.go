@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +77,8 @@ func ParseToken(text string, sent time.Time) (*oauth2.Token, error) {
 		return named(name, read(value))
 	}
 	token := &oauth2.Token{TokenType: "Bearer"} // ZITADEL's APIs refuse other spellings
-	err = errors.Join(
+	// The first mistake is enough, and keeps to one line of a log: who reads it did not make the answer.
+	err = cmp.Or(
 		member("access_token", func(value string) (err error) {
 			if token.AccessToken, err = strictjson.String(value); err != nil {
 				return err
