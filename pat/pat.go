@@ -18,9 +18,7 @@
 package pat
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -186,24 +184,6 @@ func parse(text string) (string, error) {
 		return "", errors.New("expected a token, got JSON: a key file is for keyfile.Read and package jwtprofile, and of an API's answer only the token is wanted")
 	}
 	return "", fmt.Errorf("%w: copy the personal access token again, in one piece", err)
-}
-
-// minTag is how long the last part of a JWE is at least, and of a JWT, too: 16 bytes in base64 (RFC 7518 §5.3).
-const minTag = 22
-
-// cutOff reports whether token is the beginning of a JWE, which is what ZITADEL's tokens are, or of a JWT. Of tokens of another
-// form, as old ones are, nobody can tell.
-func cutOff(token string) bool {
-	first, _, _ := strings.Cut(token, ".")
-	header, _ := base64.RawURLEncoding.DecodeString(first) // or as much of it as there is
-	if !bytes.HasPrefix(header, []byte(`{"`)) {
-		return false
-	}
-	dots := 2
-	if bytes.Contains(header, []byte(`"enc":`)) {
-		dots = 4
-	}
-	return strings.Count(token, ".") != dots || len(token)-strings.LastIndexByte(token, '.')-1 < minTag
 }
 
 func expired(expires, now time.Time) error {

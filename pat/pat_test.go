@@ -92,7 +92,7 @@ func TestATokenThatWasCutOffIsRefused(t *testing.T) {
 	bot := server.AddServiceUser("bot", zitadeltest.JWTTokens())
 	whole := bot.PAT()
 	path := filepath.Join(t.TempDir(), "pat")
-	for n := 3; n < len(whole); n++ {
+	for n := 1; n < len(whole); n++ {
 		_, err := pat.New(whole[:n])
 		require.ErrorContains(t, err, "pat: expected a whole token, got the beginning of one: copy the personal access token again", n)
 	}
@@ -100,13 +100,10 @@ func TestATokenThatWasCutOffIsRefused(t *testing.T) {
 	_, err := pat.FromFile(path)
 	require.ErrorContains(t, err, path+": expected a whole token")
 
-	signed := server.IssueToken(bot)
-	for _, token := range []string{whole, signed, "e30.x"} {
+	for _, token := range []string{whole, server.IssueToken(bot), "e30.x", "eyJ9vXlQ3x_yZ8kTn5wq", "eyJhbGciOiJub25lIn0.e30."} {
 		_, err = pat.New(token)
 		assert.NoError(t, err, "%d parts", strings.Count(token, ".")+1)
 	}
-	_, err = pat.New(signed[:strings.LastIndexByte(signed, '.')])
-	assert.ErrorContains(t, err, "expected a whole token")
 }
 
 func TestFromFileSaysWhatIsWrongWithTheFile(t *testing.T) {

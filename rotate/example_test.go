@@ -60,7 +60,7 @@ func ExampleFileStore_Expiry() {
 	store := rotate.NewFileStore("/var/lib/app/pat")
 	_, err := pat.FromFile(store.Path(), pat.LearnExpiry(store.Expiry))
 	fmt.Println(err)
-	// Output: pat: stat /var/lib/app/pat: no such file or directory
+	// Output: pat: /var/lib/app/pat: expected a file, got none (no such file or directory): check the path
 }
 
 // The public half of a key whose private half stays where it is, in an HSM say, gets its id.
