@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ const (
 	maxDocument = 1 << 20
 	// discoveryTimeout limits one discovery with all its tries. It goes on when the caller that began it leaves.
 	discoveryTimeout = time.Minute
-	// After a discovery that failed, none begins for a time that doubles from minPause to maxPause.
+	// After a discovery that failed, none begins for a time that doubles from minPause to maxPause; in an outage it stays minPause.
 	minPause = time.Second
 	maxPause = time.Minute
 )
@@ -159,8 +160,13 @@ func (d *discovery) nextPause(err error) time.Duration {
 		d.pause.Reset()
 	}
 	pause := d.pause.NextBackOff()
-	if e, ok := errors.AsType[*postern.Error](err); ok {
-		pause = max(pause, min(e.RetryAfter, maxPause))
+	refusal, answered := errors.AsType[*postern.Error](err)
+	if call, ok := errors.AsType[*callError](err); ok && call.again && !(answered && refusal.StatusCode == http.StatusTooManyRequests) {
+		d.pause.Reset() // an outage, whose tries have pauses of their own, and whose end should not go unnoticed
+		pause = minPause
+	}
+	if answered {
+		pause = max(pause, min(refusal.RetryAfter, maxPause))
 	}
 	return pause
 }

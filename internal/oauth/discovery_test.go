@@ -189,40 +189,55 @@ func TestAnEndedContextBeginsNoDiscovery(t *testing.T) {
 }
 
 func TestADiscoveryThatFailedIsNotRepeatedForAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		calls, up := 0, false
-		issuer := newIssuer(t, stub(func(*http.Request) (*http.Response, error) {
-			calls++
-			if up {
-				return jsonAnswer(200, discoveryDocument), nil
-			}
-			return answer(502, "text/html", "bad gateway"), nil
-		}))
-		_, err := issuer.URL(t.Context(), oauth.Token)
-		assert.ErrorIs(t, err, postern.ErrUnavailable)
-		assert.Equal(t, 4, calls, "it is retried")
-		for range 100 {
-			_, again := issuer.URL(t.Context(), oauth.Token)
-			assert.Equal(t, err, again, "then the failure is remembered")
-		}
-		assert.Equal(t, 4, calls)
+	for name, row := range map[string]struct {
+		status int
+		tries  int // of one discovery
+		hourly int // discoveries in an hour, give or take a quarter
+		back   time.Duration
+	}{
+		"refused":           {404, 1, 60, 75 * time.Second},
+		"too many requests": {429, 4, 60, 75 * time.Second},
+		"an outage":         {502, 4, 1500, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls, up := 0, false
+				issuer := newIssuer(t, stub(func(*http.Request) (*http.Response, error) {
+					calls++
+					if up {
+						return jsonAnswer(200, discoveryDocument), nil
+					}
+					return answer(row.status, "text/html", "no"), nil
+				}))
+				_, err := issuer.URL(t.Context(), oauth.Token)
+				assert.ErrorIs(t, err, postern.ErrUnavailable)
+				assert.Equal(t, row.tries, calls)
+				for range 100 {
+					_, again := issuer.URL(t.Context(), oauth.Token)
+					assert.Equal(t, err, again, "the failure is remembered")
+				}
+				assert.Equal(t, row.tries, calls)
 
-		pauses := 0
-		for hour := time.Now().Add(time.Hour); time.Now().Before(hour); time.Sleep(100 * time.Millisecond) {
-			before := calls
-			_, err := issuer.URL(t.Context(), oauth.Token)
-			require.Error(t, err)
-			if calls > before {
-				pauses++
-			}
-		}
-		assert.InDelta(t, 60, pauses, 15, "about once a minute in the end")
+				discoveries := 0
+				for hour := time.Now().Add(time.Hour); time.Now().Before(hour); time.Sleep(100 * time.Millisecond) {
+					before := calls
+					_, err := issuer.URL(t.Context(), oauth.Token)
+					require.Error(t, err)
+					if calls > before {
+						discoveries++
+					}
+				}
+				assert.InDelta(t, row.hourly, discoveries, float64(row.hourly)/4)
 
-		up = true
-		time.Sleep(2 * time.Minute)
-		_, err = issuer.URL(t.Context(), oauth.Token)
-		assert.NoError(t, err)
-	})
+				up = true
+				began := time.Now()
+				for _, err = issuer.URL(t.Context(), oauth.Token); err != nil; _, err = issuer.URL(t.Context(), oauth.Token) {
+					require.Less(t, time.Since(began), row.back)
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		})
+	}
 }
 
 func TestATransportThatPanicsIsAnError(t *testing.T) {
