@@ -71,7 +71,7 @@ func TestAnAnswerOfTheServerIsAnError(t *testing.T) {
 		"a date that has passed": {answer(503, "", "", "Retry-After", "Sun, 22 Nov 2020 09:00:00 GMT", "Date", "Sun, 22 Nov 2020 10:00:00 GMT"),
 			postern.Error{StatusCode: 503}, true},
 		"a wait of years":                         {answer(503, "", "", "Retry-After", "4000000000"), postern.Error{StatusCode: 503, RetryAfter: 24 * time.Hour}, true},
-		"a wait beyond numbers":                   {answer(503, "", "", "Retry-After", "99999999999999999999"), postern.Error{StatusCode: 503}, true},
+		"a wait beyond numbers":                   {answer(503, "", "", "Retry-After", "99999999999999999999"), postern.Error{StatusCode: 503, RetryAfter: 24 * time.Hour}, true},
 		"a negative wait":                         {answer(503, "", "", "Retry-After", "-5"), postern.Error{StatusCode: 503}, true},
 		"an OAuth error with 500":                 {jsonAnswer(500, `{"error":"server_error","error_description":"x"}`), postern.Error{StatusCode: 500, Code: "server_error", Description: "x", Hint: "its log says why"}, true},
 		"an OAuth error with 429":                 {jsonAnswer(429, `{"error":"slow_down"}`), postern.Error{StatusCode: 429, Code: "slow_down", Hint: "ask less often"}, true},

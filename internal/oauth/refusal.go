@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func isCode(code string) bool {
 // retryAfter reads the header of that name, seconds or a date (RFC 9110 §10.2.3), a date by the server's own clock.
 func retryAfter(resp *Response) time.Duration {
 	value := resp.Header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) { // then it is the largest there is
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	at, err := http.ParseTime(value)
