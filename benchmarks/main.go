@@ -2,7 +2,7 @@
 //
 //	go run . -rounds 10           # what make bench runs
 //	go run . -short               # does everything still run?
-//	go run . -run Transport       # one table, printed only
+//	go run . -run Transport       # one table; the page keeps the others
 package main
 
 import "github.com/postern-go/postern/benchmarks/harness"

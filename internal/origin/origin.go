@@ -50,7 +50,7 @@ func Secure(u *url.URL, allowHTTP bool) error {
 	case o.scheme == "https", allowHTTP, Loopback(o.host):
 		return nil
 	}
-	return fmt.Errorf("%s: plain http shows credentials to everybody on the way; use https, or set AllowHTTP if that network is trusted", show(u))
+	return fmt.Errorf("%s: plain http shows credentials to everybody on the way; use https, or set AllowHTTP in the code if that network is trusted", show(u))
 }
 
 // Pattern is an origin, or with "*." before its host every origin that has exactly one label in place of the star. The zero
