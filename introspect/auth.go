@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode"
 
 	"github.com/postern-go/postern/internal/assertion"
 	"github.com/postern-go/postern/internal/oauth"
@@ -55,8 +57,11 @@ func (b *basic) client(Config) (client, error) {
 	if b.clientID == "" {
 		errs = append(errs, errors.New("Auth: Basic: expected the API application's client id, got an empty one"))
 	}
-	if *b.secret == "" {
+	switch secret := *b.secret; {
+	case secret == "":
 		errs = append(errs, errors.New("Auth: Basic: expected the API application's client secret, got an empty one"))
+	case strings.ContainsFunc(secret, unicode.IsControl):
+		errs = append(errs, errors.New("Auth: Basic: expected a client secret without control characters, got one with: a line break at its end may come from a file, cut it off"))
 	}
 	return b, errors.Join(errs...)
 }

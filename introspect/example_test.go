@@ -100,3 +100,36 @@ func ExampleNew_mistakes() {
 	// Issuer: expected a URL that begins with https://, got one with another scheme or none: write https:// before the host
 	// Auth: expected introspect.Basic or introspect.PrivateKeyJWT, got nil
 }
+
+// A secret that a file holds may end in a line break, which is no part of it.
+func ExampleBasic() {
+	for _, secret := range []string{"LongAndRandom", "LongAndRandom\n"} {
+		_, err := introspect.New(introspect.Config{Issuer: "https://my-instance.zitadel.cloud", Auth: introspect.Basic("329112233445566778", secret)})
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// introspect: Auth: Basic: expected a client secret without control characters, got one with: a line break at its end may come from a file, cut it off
+}
+
+// The key is that of an API application. A service user's asks for tokens and not about them.
+func ExamplePrivateKeyJWT() {
+	zitadel, err := zitadeltest.New(zitadeltest.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer zitadel.Close()
+	for _, file := range [][]byte{zitadel.AddProject("orders").AddAPI("orders-api").KeyJSON(), zitadel.AddServiceUser("bot").KeyJSON()} {
+		key, err := keyfile.Parse(file)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_, err = introspect.New(introspect.Config{Issuer: zitadel.Issuer(), Auth: introspect.PrivateKeyJWT(key)})
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// introspect: Auth: PrivateKeyJWT: Key: expected an API application's key (type "application"), got a service user's: add a key to the API application in ZITADEL and use that file
+}

@@ -98,3 +98,27 @@ func ExampleClient_AddKey() {
 	// 1 <nil>
 	// <nil>
 }
+
+// A client does nothing by itself. Its mistakes show at once, and all of them.
+func ExampleNewClient() {
+	_, err := rotate.NewClient(rotate.ClientConfig{Issuer: "my-instance.zitadel.cloud"})
+	fmt.Println(err)
+	// Output:
+	// rotate: Issuer: expected the server's URL, such as "https://acme.zitadel.cloud", without user, query or fragment
+	// Source: expected a token source, got nil
+}
+
+// Beside the file lies what the Rotator remembers. Neither need be there before the first credential is.
+func ExampleNewFileStore() {
+	store := rotate.NewFileStore("/var/lib/app/pat")
+	_, err := store.Load(context.Background())
+	fmt.Println(store.Path(), err)
+	// Output: /var/lib/app/pat <nil>
+}
+
+// A Store of your own keeps two texts and hands out a version with them. Printing a Record shows neither.
+func ExampleNewRecord() {
+	r := rotate.NewRecord([]byte("dEnN0"), []byte(`{"kind":"pat"}`), "7")
+	fmt.Println(r, len(r.Credential()), r.Version())
+	// Output: rotate.Record(credential of 5 bytes, state of 14 bytes) 5 7
+}

@@ -36,6 +36,9 @@ type API struct {
 	keyed *app
 }
 
+// Format prints the application's client id for every verb and flag, and not its secret.
+func (a API) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "zitadeltest.API(%s)", a.ClientID) }
+
 // User is a service user of the server.
 type User struct {
 	ID string
