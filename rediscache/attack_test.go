@@ -146,7 +146,7 @@ func TestDowngradedAnswersAreNotUsed(t *testing.T) {
 	aead, err := r.keys[0].answer(testKey)
 	require.NoError(t, err)
 	body := make([]byte, 100)
-	other := aead.Seal([]byte{format}, nil, body, append([]byte{format + 1}, packed("answer", testKey.Issuer, testKey.ClientID)...))
+	other := aead.Seal([]byte{format}, nil, body, append([]byte{format + 1}, packed("answer", testKey.Issuer, testKey.ClientID, testKey.Token)...))
 	_, err = r.keys[0].openAnswer(testKey, other)
 	assert.ErrorIs(t, err, errSealed)
 }

@@ -80,9 +80,9 @@ func parseAnswer(plain []byte) (answer, error) {
 	return a, nil
 }
 
-// answerContext is the associated data of an answer. The token is in its key.
+// answerContext is the associated data of an answer: like its name and its key it says whose answer to whom it is.
 func answerContext(key introspect.SharedKey) []byte {
-	return append([]byte{format}, packed("answer", key.Issuer, key.ClientID)...)
+	return append([]byte{format}, packed("answer", key.Issuer, key.ClientID, key.Token)...)
 }
 
 // id names a replica or a message. It is random.
