@@ -37,13 +37,14 @@ func (o *outbox) add(e introspect.Eviction, m id) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.prune()
+	var replaced []*outgoing
 	if len(o.messages) >= maxOutgoing { // rather too much evicted than too little
-		for _, m := range o.messages {
-			o.release(m)
-		}
-		o.messages, e = nil, introspect.Eviction{All: true}
+		replaced, o.messages, e = o.messages, nil, introspect.Eviction{All: true}
 	}
 	o.journal.hold(e)
+	for _, m := range replaced { // now that the one in their place holds
+		o.release(m)
+	}
 	o.messages = append(o.messages, &outgoing{message: message{id: m, sender: o.journal.self, sent: time.Now(), Eviction: e}, held: true})
 	o.wake()
 }
