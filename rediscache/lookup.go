@@ -15,6 +15,7 @@ import (
 
 var (
 	errNotReady = errors.New("rediscache: the journal of evictions has not been read yet")
+	errAway     = fmt.Errorf("rediscache: Redis failed %d times in a row and is left alone for %v", breakerFailures, breakerPause)
 	errBusy     = errors.New("rediscache: too many calls to Redis are waiting")
 	errLost     = errors.New("rediscache: the journal of evictions was lost")
 )
@@ -182,7 +183,10 @@ func (c *cache) call(ctx context.Context, f func(context.Context, rueidis.Client
 	case err == nil:
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests), errors.Is(err, errBusy):
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		c.counts.skipped.Add(1)
+		return errAway
+	case errors.Is(err, errBusy):
 		c.counts.skipped.Add(1)
 	default:
 		c.counts.failures.Add(1)
