@@ -74,8 +74,8 @@ func NewRevocationHandler(verifier Evictor, cfg RevocationConfig) (*RevocationHa
 	}
 	var errs []error
 	for i, key := range cfg.SigningKeys {
-		if key = strings.TrimSpace(key); len(key) < minSigningKey {
-			errs = append(errs, fmt.Errorf("SigningKeys[%d]: expected at least %d characters, got %d: copy the signing key of the target whole", i, minSigningKey, len(key)))
+		if key = strings.TrimSpace(key); key == "" {
+			errs = append(errs, fmt.Errorf("SigningKeys[%d]: expected the signing key of the Actions v2 target, got an empty one", i))
 		}
 		state.keys = append(state.keys, []byte(key))
 	}
@@ -106,9 +106,8 @@ func (h *RevocationHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	maxEventBody  = 1 << 20
-	bodyTime      = 5 * time.Second
-	minSigningKey = 16
+	maxEventBody = 1 << 20
+	bodyTime     = 5 * time.Second
 )
 
 // revocation stands behind a pointer so that printing a handler prints no key.

@@ -1,16 +1,16 @@
 package introspect
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/postern-go/postern/internal/strictjson"
 )
 
-// endings says for each event that ends tokens whose they are, and is the list of events to register for. An event does not name who is concerned: the field userID is
-// who caused it.
+// endings says for each event that ends tokens whose they are, and is the list of events to register for. An event does not
+// name who is concerned in one place: its field userID is who caused it.
 var endings = map[string]func(event) Eviction{
 	"user.pat.removed": func(e event) Eviction {
 		if e.tokenID == "" {
@@ -72,7 +72,7 @@ func (e event) concerns() (Eviction, bool) {
 
 // parseEvent reads the body of an event. Names match exactly; one that stands twice, or also in another case, is an error.
 func parseEvent(body []byte) (event, error) {
-	fields, err := membersOf(string(body), "event_type", "aggregateID", "event_payload")
+	fields, err := strictjson.Parse(string(body), "event_type", "aggregateID", "event_payload")
 	if err != nil {
 		return event{}, fmt.Errorf("event: %w", err)
 	}
@@ -89,53 +89,49 @@ func parseEvent(body []byte) (event, error) {
 	if e.aggregateID, err = stringOf(fields, "aggregateID"); err != nil {
 		return event{}, fmt.Errorf("event: %w", err)
 	}
-	payload := fields["event_payload"]
-	if payload == "" || payload == "null" {
-		return e, nil
-	}
-	if fields, err = membersOf(payload, "tokenId", "userId"); err == nil {
-		if e.tokenID, err = stringOf(fields, "tokenId"); err == nil {
-			e.payloadUserID, err = stringOf(fields, "userId")
-		}
-	}
-	if err != nil {
+	payload, _ := fields.Get("event_payload")
+	if e.tokenID, e.payloadUserID, err = parsePayload(payload); err != nil {
 		return event{}, fmt.Errorf("event_payload: %w", err)
 	}
 	return e, nil
 }
 
-// membersOf returns the named members of a JSON object, their values still as JSON.
-func membersOf(text string, names ...string) (map[string]string, error) {
-	object, err := strictjson.Parse(text)
+// parsePayload reads the payload of an event, which may be missing. Older servers send the object as a string in base64.
+func parsePayload(payload string) (tokenID, userID string, err error) {
+	if strings.HasPrefix(payload, `"`) {
+		encoded, err := strictjson.String(payload)
+		if err != nil {
+			return "", "", err
+		}
+		decoded, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return "", "", errors.New("expected a JSON object, or one in base64, got another string")
+		}
+		payload = string(decoded)
+	}
+	if payload == "" || payload == "null" {
+		return "", "", nil
+	}
+	fields, err := strictjson.Parse(payload, "tokenId", "userId")
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
-	values := map[string]string{}
-	for _, m := range object {
-		i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, m.Name) })
-		if i < 0 {
-			continue
-		}
-		if m.Name != names[i] {
-			return nil, fmt.Errorf("expected the name %q, got it in another case", names[i])
-		}
-		if _, twice := values[m.Name]; twice {
-			return nil, fmt.Errorf("expected the name %q once, got it twice", m.Name)
-		}
-		values[m.Name] = m.Value
+	if tokenID, err = stringOf(fields, "tokenId"); err != nil {
+		return "", "", err
 	}
-	return values, nil
+	userID, err = stringOf(fields, "userId")
+	return tokenID, userID, err
 }
 
-// stringOf reads a member that is a string or is not there.
-func stringOf(fields map[string]string, name string) (string, error) {
-	value, ok := fields[name]
-	if !ok {
+// stringOf reads a member that is a string, or is null or not there.
+func stringOf(fields strictjson.Object, name string) (string, error) {
+	value, ok := fields.Get(name)
+	if !ok || value == "null" {
 		return "", nil
 	}
 	s, err := strictjson.String(value)
 	if err != nil {
 		return "", fmt.Errorf("%q: %w", name, err)
 	}
-	return s, nil
+	return strings.Clone(s), nil // it is remembered, and the body, of which it is a part, need not be
 }

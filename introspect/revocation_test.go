@@ -155,7 +155,12 @@ func TestEventsEvictWhomTheFactsSay(t *testing.T) {
 		"application removed":                    {`{"event_type":"project.application.removed","aggregateID":"9"}`, "all"},
 		"organisation deactivated":               {`{"event_type":"org.deactivated","aggregateID":"9"}`, "all"},
 		"organisation removed":                   {`{"event_type":"org.removed","aggregateID":"9"}`, "all"},
-		"PAT without its id is its user's":       {`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":{}}`, "subject 7"},
+		"payload of an older server, in base64":  {`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":"eyJ0b2tlbklkIjoiMSJ9"}`, "token 1"},
+		"grant of an older server, in base64":    {`{"event_type":"user.grant.changed","aggregateID":"9","event_payload":"eyJ1c2VySWQiOiI3In0="}`, "subject 7"},
+		"an empty payload in base64":             {`{"event_type":"user.grant.changed","aggregateID":"9","event_payload":""}`, "all"},
+		"PAT with an empty payload (v4.1)":       {`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":{}}`, "subject 7"},
+		"PAT without its id is its user's":       {`{"event_type":"user.pat.removed","aggregateID":"7"}`, "subject 7"},
+		"ids that are null are none":             {`{"event_type":"user.pat.removed","aggregateID":null,"event_payload":{"tokenId":null}}`, "all"},
 		"PAT of nobody is everyone's":            {`{"event_type":"user.pat.removed"}`, "all"},
 		"user without an id is everyone":         {`{"event_type":"user.removed"}`, "all"},
 		"who caused it is not whom it concerns":  {`{"userID":"1","event_type":"user.locked","aggregateID":"7"}`, "subject 7"},
@@ -226,6 +231,18 @@ func TestOnlySignedEventsEvict(t *testing.T) {
 				assert.Equal(t, RevocationStats{Refused: 1}, h.Stats())
 			}
 		})
+	}
+}
+
+func TestSignaturesAreValidFor300SecondsBothWays(t *testing.T) {
+	body := `{"event_type":"user.locked","aggregateID":"7"}`
+	for age, want := range map[time.Duration]int{
+		-301 * time.Second: 401, -300 * time.Second: 200, 300 * time.Second: 200, 301 * time.Second: 401,
+	} {
+		h, _ := newTestHandler(t, testSigningKey)
+		signed := time.Unix(1795337295, 0)
+		h.state.now = func() time.Time { return signed.Add(age) }
+		assert.Equal(t, want, deliver(h, sign(testSigningKey, signed, body), body).Code, age)
 	}
 }
 
@@ -336,13 +353,17 @@ var malformed = map[string]string{
 	`{"event_type":""}`:           "expected a name in event_type",
 	`{"event_type":7}`:            "expected a string, got a number",
 	`{"event_type":"a","event_type":"user.locked"}`:                                                     "once, got it twice",
-	`{"event_type":"user.locked","Event_Type":"a"}`:                                                     "another case",
-	`{"event_type":"user.locked","aggregateID":"7","aggregateid":"8"}`:                                  "another case",
+	`{"event_type":"user.locked","Event_Type":"a"}`:                                                     "another spelling",
+	`{"event_type":"user.locked","aggregateID":"7","aggregateid":"8"}`:                                  "another spelling",
 	`{"event_type":"user.locked","aggregateID":7}`:                                                      "expected a string, got a number",
 	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":{"tokenId":"1","tokenId":"2"}}`: "once, got it twice",
-	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":{"TOKENID":"1"}}`:               "another case",
+	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":{"TOKENID":"1"}}`:               "another spelling",
 	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":{"tokenId":1}}`:                 "expected a string",
-	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":"x"}`:                           "expected a JSON object",
+	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":"x"}`:                           "expected a JSON object, or one in base64",
+	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":"dG9rZW4="}`:                    "not JSON",
+	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":"\ud800"}`:                      "expected a JSON object, or one in base64",
+	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":[]}`:                            "expected a JSON object",
+	`{"event_type":"user.pat.removed","aggregateID":"7","event_payload":7}`:                             "expected a JSON object",
 	`{"event_type":"user.grant.changed","event_payload":{"userId":["1"]}}`:                              "expected a string, got an array",
 }
 
@@ -420,11 +441,10 @@ func TestDeliveriesMayComeAtOnce(t *testing.T) {
 func TestNewRevocationHandlerReportsEveryMistake(t *testing.T) {
 	_, err := NewRevocationHandler(&evictions{}, RevocationConfig{})
 	assert.ErrorContains(t, err, "SigningKeys: expected the signing key of the Actions v2 target, got none")
-	_, err = NewRevocationHandler(&evictions{}, RevocationConfig{SigningKeys: []string{"short", testSigningKey, " "}})
-	assert.ErrorContains(t, err, "SigningKeys[0]: expected at least 16 characters, got 5")
-	assert.ErrorContains(t, err, "SigningKeys[2]: expected at least 16 characters, got 0")
+	_, err = NewRevocationHandler(&evictions{}, RevocationConfig{SigningKeys: []string{"", testSigningKey, " \n"}})
+	assert.ErrorContains(t, err, "SigningKeys[0]: expected the signing key of the Actions v2 target, got an empty one")
+	assert.ErrorContains(t, err, "SigningKeys[2]: expected the signing key of the Actions v2 target, got an empty one")
 	assert.NotContains(t, err.Error(), "SigningKeys[1]")
-	assert.NotContains(t, err.Error(), "short")
 	assert.Panics(t, func() { _, _ = NewRevocationHandler(nil, RevocationConfig{SigningKeys: []string{testSigningKey}}) })
 }
 
