@@ -25,7 +25,7 @@ func (a *app) revocationCommand() *cobra.Command {
 		Short: "Make revocations reach an API at once",
 		Long: `ZITADEL can tell an API of each event that ends tokens (Actions v2), so that a revoked token is
 refused before its cached answer runs out. See introspect.NewRevocationHandler.`,
-		Example: "  postern revocation setup --endpoint https://api.example.com/zitadel/events --key-to signing-key",
+		Example: "  postern revocation setup --endpoint https://api.example.com/zitadel/events",
 		Args:    cobra.NoArgs,
 	}
 	cmd.AddCommand(a.revocationSetupCommand(), a.revocationCheckCommand())
@@ -40,7 +40,7 @@ func (a *app) revocationSetupCommand() *cobra.Command {
 		Long: `Registers an Actions v2 target for every event that ends tokens, and stores its signing key in a
 new file that only its owner may read. The caller is an administrator of the instance
 (IAM_OWNER). It can be run again: what is there is left as it is.`,
-		Example: "  postern revocation setup --endpoint https://api.example.com/zitadel/events --key-to signing-key",
+		Example: "  postern revocation setup --endpoint https://api.example.com/zitadel/events --key-to /run/secrets/signing-key",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if endpoint == "" || keyTo == "" {
@@ -83,7 +83,7 @@ new file that only its owner may read. The caller is an administrator of the ins
 		},
 	}
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "URL under which ZITADEL reaches the API's handler")
-	cmd.Flags().StringVar(&keyTo, "key-to", "", "file for the signing key")
+	cmd.Flags().StringVar(&keyTo, "key-to", "signing-key", "file for the signing key")
 	cmd.Flags().StringVar(&name, "name", "postern-revocation", "name of the target, one for each API")
 	return cmd
 }
@@ -124,9 +124,9 @@ func (a *app) revocationCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Remove a throwaway token and time its refusal",
-		Long: `Makes a personal access token of the caller's that lives for ten minutes, calls the API with it
-until the API takes it, removes it, and times how long the API goes on taking it. The URL is one
-that any active token may GET. The caller needs no role.`,
+		Long: `Makes a personal access token of the caller's that lives for ten minutes, calls the API with it,
+removes it, and times how long the API goes on taking it. The URL is one that any active token
+may GET. The caller needs no role.`,
 		Example: "  postern revocation check --api https://api.example.com/orders",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -54,6 +54,15 @@ func TestRevocationSetupAndCheck(t *testing.T) {
 	require.Zero(t, r.code, r.err)
 	assert.Contains(t, r.out, "the API refused the token")
 
+	t.Run("the key goes to a file of that name where none is named", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		r := runCLI(t, admin(s), "", setup[:4]...)
+		require.Zero(t, r.code, r.err)
+		assert.Contains(t, r.out, "the signing key is in signing-key")
+		again, err := os.ReadFile("signing-key")
+		require.NoError(t, err)
+		assert.Equal(t, key, again)
+	})
 	t.Run("a file that cannot be made is told before there is a key", func(t *testing.T) {
 		before := s.Calls(zitadeltest.AnyEndpoint)
 		r := runCLI(t, admin(s), "", "revocation", "setup", "--endpoint", api.URL+"/events", "--key-to", filepath.Join(t.TempDir(), "none", "key"))
