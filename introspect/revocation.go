@@ -137,9 +137,6 @@ func (s *revocation) serve(w http.ResponseWriter, r *http.Request) int {
 	}
 	// Who cannot sign can still send slowly. A server without deadlines for reading leaves the body without one.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-	if r.ContentLength > maxEventBody {
-		return http.StatusRequestEntityTooLarge
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEventBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return http.StatusRequestEntityTooLarge

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -421,6 +422,23 @@ func TestEverythingIsEvictedAtOnceAndThenOnceASecond(t *testing.T) {
 		assert.Len(t, told.all(), 4)
 		assert.EqualValues(t, 300, h.Stats().All)
 		time.Sleep(time.Second)
+	})
+}
+
+func TestAnEventThatComesWhileEverythingIsEvictedIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var evicted atomic.Int64
+		var c coalesced
+		c.evict = func() {
+			if evicted.Add(1) == 1 {
+				c.call()
+			}
+		}
+		c.call()
+		assert.EqualValues(t, 1, evicted.Load())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.EqualValues(t, 2, evicted.Load())
 	})
 }
 
