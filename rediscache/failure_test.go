@@ -226,6 +226,48 @@ func TestAWrongPasswordCostsNothingButTheSecondLevel(t *testing.T) {
 	assert.True(t, good.has(t, testKey))
 }
 
+func TestAPasswordThatIsChangedLeavesNothingBehindWhenItIsSetRight(t *testing.T) {
+	server := redisserver.ForTest(t)
+	admin := redis(t, server)
+	require.NoError(t, admin("ACL", "SETUSER", "postern", "on", ">right", "~*", "+@all").Error())
+	cfg := testConfig(server)
+	a := newReplica(t, cfg)
+	cfg.Redis.Username, cfg.Redis.Password = "postern", "right"
+	b := newReplica(t, cfg)
+	b.put(t, testKey, testAnswer("pat-1", "user-1"))
+	require.NoError(t, admin("ACL", "SETUSER", "postern", "resetpass", ">other").Error())
+	require.NoError(t, admin("CLIENT", "KILL", "USER", "postern").Error())
+	for range 2 * breakerFailures {
+		_, ok, err := b.Load(t.Context(), testKey)
+		assert.False(t, ok)
+		assert.Error(t, err)
+	}
+	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
+	a.Publish(e)
+	until(t, a.settled)
+	require.NoError(t, admin("ACL", "SETUSER", "postern", "resetpass", ">right").Error())
+	until(t, b.heard(e))
+	assert.False(t, b.has(t, testKey))
+	b.put(t, testKey, testAnswer("pat-1", "user-1"))
+	assert.True(t, b.has(t, testKey), "back in use")
+}
+
+func TestKilledConnectionsAreMadeAgain(t *testing.T) {
+	server := redisserver.ForTest(t)
+	admin := redis(t, server)
+	a, b := newReplica(t, testConfig(server)), newReplica(t, testConfig(server))
+	a.put(t, testKey, testAnswer("pat-1", "user-1"))
+	for i := range 5 {
+		killed, err := admin("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").AsInt64()
+		require.NoError(t, err)
+		assert.Positive(t, killed)
+		e := introspect.Eviction{Subject: fmt.Sprint("somebody else ", i)}
+		a.Publish(e)
+		until(t, b.heard(e))
+		assert.True(t, b.has(t, testKey))
+	}
+}
+
 // aclRules is what docs/fleet.md gives the ACL user.
 const aclRules = "resetkeys ~postern:* resetchannels -@all +getrange +set +del +xadd +xrange +xread +ping +hello +cluster|slots +cluster|shards"
 

@@ -42,6 +42,29 @@ func TestKeysAndNamesDependOnSecretIssuerClientAndToken(t *testing.T) {
 	assert.ErrorIs(t, err, errSealed)
 }
 
+// Name, key and associated data each bind issuer, client id and token, so none of them has to be trusted alone.
+func TestNameKeyAndContextEachBindIssuerClientAndToken(t *testing.T) {
+	k := mustDerive(t, testSecret)
+	aead, err := k.answer(testKey)
+	require.NoError(t, err)
+	sealed := aead.Seal(nil, nil, []byte("x"), answerContext(testKey))
+	for _, other := range []introspect.SharedKey{
+		{Issuer: "x", ClientID: testKey.ClientID, Token: testKey.Token},
+		{Issuer: testKey.Issuer, ClientID: "x", Token: testKey.Token},
+		{Issuer: testKey.Issuer, ClientID: testKey.ClientID, Token: "x"},
+	} {
+		assert.NotEqual(t, k.name(testKey), k.name(other))
+		_, err = aead.Open(nil, nil, sealed, answerContext(other))
+		assert.Error(t, err, "the key is right, the context is not")
+		wrong, err := k.answer(other)
+		require.NoError(t, err)
+		_, err = wrong.Open(nil, nil, sealed, answerContext(testKey))
+		assert.Error(t, err, "the context is right, the key is not")
+	}
+	// Two fleets never use the same names, so nobody can tell that they see the same token.
+	assert.NotEqual(t, k.name(testKey), mustDerive(t, otherSecret).name(testKey))
+}
+
 func TestSealingTheSameTwiceGivesTwoValues(t *testing.T) {
 	k := mustDerive(t, testSecret)
 	one, err := k.sealAnswer(testKey, answer{})
