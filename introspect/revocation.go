@@ -161,15 +161,15 @@ func (s *revocation) take(e event) {
 	case !ends:
 		s.unknown.Add(1)
 		return
+	case c.All:
+		s.alls.Add(1)
+		s.all.call()
 	case c.TokenID != "":
 		s.tokenIDs.Add(1)
 		s.evictor.EvictTokenID(c.TokenID)
-	case c.Subject != "":
+	default:
 		s.subjects.Add(1)
 		s.evictor.EvictSubject(c.Subject)
-	default:
-		s.alls.Add(1)
-		s.all.call()
 	}
 	s.logger.Debug("introspect: evicted for an event", "event", e.kind, "token_id", c.TokenID, "subject", c.Subject)
 }

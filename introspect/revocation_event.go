@@ -45,29 +45,23 @@ var endings = map[string]func(event) Eviction{
 	"org.removed":                     ofEveryone,
 }
 
-func ofAggregate(e event) Eviction   { return orEveryone(Eviction{Subject: e.aggregateID}) }
-func ofPayloadUser(e event) Eviction { return orEveryone(Eviction{Subject: e.payloadUserID}) }
-func ofSession(e event) Eviction     { return orEveryone(Eviction{TokenID: e.aggregateID}) }
-func ofEveryone(event) Eviction      { return Eviction{All: true} }
-
-// orEveryone evicts everything where the event does not name whom it concerns.
-func orEveryone(e Eviction) Eviction {
-	if e.TokenID == "" && e.Subject == "" {
-		return Eviction{All: true}
-	}
-	return e
-}
+func ofAggregate(e event) Eviction   { return Eviction{Subject: e.aggregateID} }
+func ofPayloadUser(e event) Eviction { return Eviction{Subject: e.payloadUserID} }
+func ofSession(e event) Eviction     { return Eviction{TokenID: e.aggregateID} }
+func ofEveryone(event) Eviction      { return Eviction{} }
 
 // event is what of an event decides whom it concerns.
 type event struct{ kind, aggregateID, tokenID, payloadUserID string }
 
-// concerns says which tokens the event ends, and false for an event that ends none.
+// concerns says which tokens the event ends, all where it does not name them, and false for an event that ends none.
 func (e event) concerns() (Eviction, bool) {
 	ending := endings[e.kind]
 	if ending == nil {
 		return Eviction{}, false
 	}
-	return ending(e), true
+	c := ending(e)
+	c.All = c.TokenID == "" && c.Subject == ""
+	return c, true
 }
 
 // parseEvent reads the body of an event. Names match exactly; one that stands twice, or also in another case, is an error.

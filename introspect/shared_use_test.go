@@ -3,6 +3,7 @@ package introspect
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,6 +21,7 @@ type secondLevel struct {
 	answers  map[SharedKey]SharedAnswer
 	watchers []func(Eviction)
 	fails    bool
+	panics   bool
 	loads    int
 	deleted  []string
 }
@@ -28,6 +30,9 @@ func (s *secondLevel) Load(_ context.Context, key SharedKey) (SharedAnswer, bool
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads++
+	if s.panics {
+		panic("second level")
+	}
 	if s.fails {
 		return SharedAnswer{}, false, errors.New("down")
 	}
@@ -72,12 +77,6 @@ func (s *secondLevel) Watch(evict func(Eviction)) {
 	s.watchers = append(s.watchers, evict)
 }
 
-func (s *secondLevel) fail(on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fails = on
-}
-
 func (s *secondLevel) loaded() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,6 +100,21 @@ func TestAnotherAPIAsksForItself(t *testing.T) {
 	require.NoError(t, verifyErr(newVerifier(t, server, with(shared)), "pat"))
 	require.NoError(t, verifyErr(newVerifier(t, server, with(shared), func(cfg *Config) { cfg.Auth = Basic("other-api", "s3cret") }), "pat"))
 	assert.Equal(t, 2, server.count())
+}
+
+func TestWhatIsStoredSaysWhenItWasAskedForAndLivesNoLongerThanTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		server, shared := &stub{answer: func(*http.Request) (int, string) {
+			time.Sleep(5 * time.Second)
+			return 200, answer(map[string]any{"sub": "user", "jti": "id", "exp": began.Add(20 * time.Second).Unix()})
+		}}, &secondLevel{}
+		require.NoError(t, verifyErr(newVerifier(t, server, with(shared)), "pat"))
+		stored := shared.answers[SharedKey{issuer, "api", "pat"}]
+		assert.Equal(t, []string{"id", "user"}, []string{stored.TokenID, stored.Subject})
+		assert.True(t, began.Equal(stored.Asked), "and not when the answer came: the token may have been revoked in between")
+		assert.False(t, stored.Expires.After(began.Add(20*time.Second)))
+	})
 }
 
 func TestHitsDoNotTouchTheSecondLevel(t *testing.T) {
@@ -166,14 +180,21 @@ func TestInactiveIsTakenBackFromTheSecondLevel(t *testing.T) {
 }
 
 func TestInactiveIsTakenBackThoughTheSecondLevelCouldNotBeSeen(t *testing.T) {
-	server, shared := &stub{answer: active}, &secondLevel{}
-	require.NoError(t, verifyErr(newVerifier(t, server, with(shared)), "pat"))
-	server.say(inactive)
-	shared.fail(true)
-	v := newVerifier(t, server, with(shared), func(cfg *Config) { cfg.NegativeTTL = -1 })
-	assert.ErrorIs(t, verifyErr(v, "pat"), postern.ErrInvalidToken)
-	shared.fail(false)
-	assert.ErrorIs(t, verifyErr(v, "pat"), postern.ErrInvalidToken, "and not good again because of what is stored there")
+	for name, fail := range map[string]func(s *secondLevel, on bool){
+		"fails":  func(s *secondLevel, on bool) { s.fails = on },
+		"panics": func(s *secondLevel, on bool) { s.panics = on },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, shared := &stub{answer: active}, &secondLevel{}
+			require.NoError(t, verifyErr(newVerifier(t, server, with(shared)), "pat"))
+			server.say(inactive)
+			fail(shared, true)
+			v := newVerifier(t, server, with(shared), func(cfg *Config) { cfg.NegativeTTL = -1 })
+			assert.ErrorIs(t, verifyErr(v, "pat"), postern.ErrInvalidToken)
+			fail(shared, false)
+			assert.ErrorIs(t, verifyErr(v, "pat"), postern.ErrInvalidToken, "and not good again because of what is stored there")
+		})
+	}
 }
 
 func TestRefusalsAreNotStored(t *testing.T) {
@@ -192,6 +213,7 @@ func TestFailuresOfTheSecondLevelCostAQuestionAndNothingElse(t *testing.T) {
 
 func TestAnswersOfTheSecondLevelAreJudgedLikeTheServers(t *testing.T) {
 	for name, claims := range map[string]string{
+		"past its time":  answer(map[string]any{"sub": "user"}),
 		"inactive":       `{"active":false}`,
 		"both":           `{"active":false,"ACTIVE":true}`,
 		"another issuer": `{"active":true,"iss":"https://another.example"}`,
@@ -200,7 +222,11 @@ func TestAnswersOfTheSecondLevelAreJudgedLikeTheServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, shared := &stub{answer: active}, &secondLevel{}
-			require.NoError(t, shared.Store(t.Context(), SharedKey{issuer, "api", "pat"}, SharedAnswer{Claims: []byte(claims), Expires: time.Now().Add(time.Hour)}))
+			expires := time.Now().Add(time.Hour)
+			if name == "past its time" {
+				expires = time.Now()
+			}
+			require.NoError(t, shared.Store(t.Context(), SharedKey{issuer, "api", "pat"}, SharedAnswer{Claims: []byte(claims), Expires: expires}))
 			require.NoError(t, verifyErr(newVerifier(t, server, with(shared)), "pat"))
 			assert.Equal(t, 1, server.count(), "the server was asked instead")
 		})
@@ -229,6 +255,21 @@ func TestEvictionsReachTheFleet(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestEvictionsAreOfOneIssuer(t *testing.T) {
+	server, shared := &stub{answer: active}, &secondLevel{}
+	v, heard := newVerifier(t, server, with(shared)), &evictions{}
+	v.AlsoEvict(heard)
+	var published []Eviction
+	shared.Watch(func(e Eviction) { published = append(published, e) })
+	shared.Publish(Eviction{Issuer: "https://another.example", Subject: "user"})
+	assert.Empty(t, heard.all())
+	shared.Publish(Eviction{Subject: "user"}) // of every issuer
+	assert.Equal(t, []string{"subject user"}, heard.all())
+	v.EvictSubject("user")
+	v.EvictTokenID("id")
+	assert.Equal(t, []Eviction{{Issuer: issuer, Subject: "user"}, {Issuer: issuer, TokenID: "id"}}, published[2:])
 }
 
 func TestTheFleetEvictsEverythingOnceASecondAtMost(t *testing.T) {

@@ -122,8 +122,9 @@ func (c *Cache) Watch(evict func(introspect.Eviction)) {
 	c.watchers = append(c.watchers, evict)
 }
 
-// Close ends the work in the background and the connections, and waits for both: where a connection is in the making, up to
-// Redis.Dialer.Timeout (5 s by default) and Redis.ConnWriteTimeout (10 s). Evictions that wait are not delivered. After Close
+// Close ends the work in the background and the connections, and waits for both: about a second for each connection to a Redis
+// that does not answer, and where one is in the making up to Redis.Dialer.Timeout (5 s by default) and Redis.ConnWriteTimeout
+// (10 s). Evictions that wait are not delivered. After Close
 // nothing is loaded or stored.
 func (c *Cache) Close() {
 	c.end.Do(func() {
