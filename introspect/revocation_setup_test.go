@@ -3,8 +3,10 @@ package introspect_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -28,19 +30,20 @@ func setupOf(s *zitadeltest.Server) introspect.RevocationSetup {
 
 func TestSetupRevocationRegistersForEveryEventAndMayRunAgain(t *testing.T) {
 	s := zitadeltest.Start(t)
+	registered := func() int { return s.Calls("/v2/actions/executions") - s.Calls("/v2/actions/executions/search") }
 	first, err := introspect.SetupRevocation(t.Context(), setupOf(s))
 	require.NoError(t, err)
 	assert.True(t, first.Created)
 	assert.NotEmpty(t, first.SigningKey())
 	assert.Len(t, first.Events, 21)
 	assert.Empty(t, first.Unknown)
+	assert.Equal(t, 21, registered())
 
-	calls := s.Calls("PUT /v2/actions/executions")
 	again, err := introspect.SetupRevocation(t.Context(), setupOf(s))
 	require.NoError(t, err)
 	assert.False(t, again.Created)
 	assert.Equal(t, []any{first.ID, first.SigningKey(), first.Events}, []any{again.ID, again.SigningKey(), again.Events})
-	assert.Equal(t, calls, s.Calls("PUT /v2/actions/executions"), "what is as it should be is left alone")
+	assert.Equal(t, 21, registered(), "what is as it should be is left alone")
 }
 
 func TestSetupRevocationKeepsOtherTargets(t *testing.T) {
@@ -82,6 +85,13 @@ func TestSetupRevocationMovesTheEndpoint(t *testing.T) {
 	second, err := introspect.SetupRevocation(t.Context(), moved)
 	require.NoError(t, err)
 	assert.Equal(t, first.ID, second.ID)
+	api, err := zitadelapi.New(zitadelapi.Config{Issuer: s.Issuer(), Source: adminOf(s), HTTPClient: s.Client()})
+	require.NoError(t, err)
+	var found struct {
+		Targets []struct{ ID, Endpoint string }
+	}
+	require.NoError(t, api.Call(t.Context(), http.MethodPost, "/v2/actions/targets/search", map[string]any{}, &found))
+	assert.Equal(t, []struct{ ID, Endpoint string }{{first.ID, moved.Endpoint}}, found.Targets)
 	other := setupOf(s)
 	other.Name = "another"
 	third, err := introspect.SetupRevocation(t.Context(), other)
@@ -126,8 +136,11 @@ func TestSetupRevocationReportsMistakesAndRefusals(t *testing.T) {
 	assert.ErrorContains(t, err, "Issuer: ")
 	assert.ErrorContains(t, err, "Source: expected a token source, got nil")
 	assert.ErrorContains(t, err, "Endpoint: ")
-	_, err = introspect.SetupRevocation(t.Context(), introspect.RevocationSetup{Endpoint: "/events"})
-	assert.ErrorContains(t, err, "Endpoint: expected the URL of the handler")
+	for _, endpoint := range []string{"/events", "https://user:pass@api.example.com/events", "https://api.example.com/events#x"} {
+		_, err = introspect.SetupRevocation(t.Context(), introspect.RevocationSetup{Endpoint: endpoint})
+		assert.ErrorContains(t, err, "Endpoint: expected the URL of the handler", endpoint)
+		assert.NotContains(t, err.Error(), "pass@")
+	}
 
 	s := zitadeltest.Start(t)
 	cfg := setupOf(s)
@@ -137,41 +150,76 @@ func TestSetupRevocationReportsMistakesAndRefusals(t *testing.T) {
 	assert.Error(t, err)
 }
 
-func TestEventsThatTheServerDoesNotKnowAreNamed(t *testing.T) {
+// serving is the setup at a server that answers each path so, and others with an empty object.
+func serving(t *testing.T, answers map[string]func(body string) (status int, answer string)) introspect.RevocationSetup {
 	var mu sync.Mutex
-	known := map[string]bool{}
-	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		status, answer := http.StatusOK, `{}`
 		mu.Lock()
-		defer mu.Unlock()
-		w.Header().Set("Content-Type", "application/json")
-		switch r.URL.Path {
-		case "/v2/actions/targets":
-			fmt.Fprint(w, `{"id":"1","signingKey":"a-key-of-some-length"}`)
-		case "/v2/actions/executions":
-			if len(known) >= 2 {
-				w.WriteHeader(http.StatusNotFound)
-				fmt.Fprint(w, `{"code":5,"message":"Errors.Execution.ConditionInvalid"}`)
-				return
-			}
-			known[fmt.Sprint(len(known))] = true
-			fmt.Fprint(w, `{}`)
-		default:
-			fmt.Fprint(w, `{}`)
+		if say := answers[r.URL.Path]; say != nil {
+			status, answer = say(string(body))
 		}
+		mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		fmt.Fprint(w, answer)
 	}))
-	defer old.Close()
-	target, err := introspect.SetupRevocation(t.Context(), introspect.RevocationSetup{
-		Issuer: old.URL, HTTPClient: old.Client(), Endpoint: "https://api.example.com/events",
+	t.Cleanup(server.Close)
+	return introspect.RevocationSetup{
+		Issuer: server.URL, HTTPClient: server.Client(), Endpoint: "https://api.example.com/events",
 		Source: postern.FromOAuth2(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "admin"})),
+	}
+}
+
+func TestEventsThatTheServerDoesNotKnowAreNamed(t *testing.T) {
+	registered := 0
+	old := serving(t, map[string]func(string) (int, string){
+		"/v2/actions/targets": func(string) (int, string) { return 200, `{"id":"1","signingKey":"a-key"}` },
+		"/v2/actions/executions": func(string) (int, string) {
+			if registered++; registered > 2 {
+				return 404, `{"code":5,"message":"Errors.Execution.ConditionInvalid"}`
+			}
+			return 200, `{}`
+		},
 	})
+	target, err := introspect.SetupRevocation(t.Context(), old)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"oidc_session.access_token.revoked", "oidc_session.refresh_token.revoked"}, target.Events)
 	assert.Len(t, target.Unknown, 19)
-	_, err = introspect.SetupRevocation(t.Context(), introspect.RevocationSetup{
-		Issuer: old.URL, HTTPClient: old.Client(), Endpoint: "https://api.example.com/events",
-		Source: postern.FromOAuth2(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "admin"})),
-	})
+	_, err = introspect.SetupRevocation(t.Context(), old)
 	assert.ErrorContains(t, err, "knows none of the events")
+}
+
+func TestSetupRevocationFindsItsTargetAmongOthersAndItsEventsOnTheLastPage(t *testing.T) {
+	const page = 100
+	registered := map[bool]int{} // whether it was for an event of which the others are not to be forgotten
+	target, err := introspect.SetupRevocation(t.Context(), serving(t, map[string]func(string) (int, string){
+		"/v2/actions/targets/search": func(string) (int, string) {
+			return 200, `{"targets":[{"id":"1","name":"audit","endpoint":"https://api.example.com/events"},
+				{"id":"2","name":"postern-revocation","endpoint":"https://api.example.com/events","signingKey":"a-key"}]}`
+		},
+		"/v2/actions/executions/search": func(body string) (int, string) {
+			if !strings.Contains(body, `"offset":0`) {
+				return 200, `{"executions":[{"condition":{"event":{"event":"user.locked"}},"targets":["1"]}, {"condition":{"event":{"event":"org.removed"}},"targets":["2"]}]}`
+			}
+			return 200, `{"executions":[{"condition":{"event":{"event":"other"}},"targets":["1"]}` + strings.Repeat(`,{"condition":{"request":{}},"targets":["1"]}`, page-1) + `]}`
+		},
+		"/v2/actions/executions": func(body string) (int, string) {
+			registered[strings.Contains(body, `"user.locked"`) == strings.Contains(body, `["1","2"]`)]++
+			return 200, `{}`
+		},
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, []any{"2", "a-key", false}, []any{target.ID, target.SigningKey(), target.Created})
+	assert.Equal(t, map[bool]int{true: 20}, registered, "all but the one that was")
+}
+
+func TestATargetWithoutASigningKeyIsAnError(t *testing.T) {
+	_, err := introspect.SetupRevocation(t.Context(), serving(t, map[string]func(string) (int, string){
+		"/v2/actions/targets": func(string) (int, string) { return 200, `{"id":"1"}` },
+	}))
+	assert.ErrorContains(t, err, "expected the id and signing key of the created target, got none")
 }
 
 func TestTargetPrintsNoKey(t *testing.T) {
