@@ -271,8 +271,7 @@ func TestMessagesTooOldEvictNothingFromTheFirstLevel(t *testing.T) {
 	server := redisserver.ForTest(t)
 	r := newReplica(t, testConfig(server))
 	add := func(age time.Duration, subject string) {
-		sealed, err := r.keys[0].sealMessage("postern", message{id: newID(), sent: time.Now().Add(-age), Eviction: introspect.Eviction{Subject: subject}})
-		require.NoError(t, err)
+		sealed := r.keys[0].sealMessage("postern", message{id: newID(), sent: time.Now().Add(-age), Eviction: introspect.Eviction{Subject: subject}})
 		require.NoError(t, redis(t, server)("XADD", "postern:journal", "*", field, rueidis.BinaryString(sealed)).Error())
 	}
 	add(replayWindow+time.Minute, "old")

@@ -164,10 +164,7 @@ func (c *cache) wholeJournal(client rueidis.Client) ([]entry, error) {
 // beginJournal appends the mark that says that earlier entries may be lost. Positions go on from where they were, also when
 // the clock of another Redis is behind.
 func (c *cache) beginJournal(client rueidis.Client) error {
-	mark, err := c.keys[0].sealMessage(c.prefix, message{id: newID(), sender: c.journal.self, sent: time.Now(), restart: true})
-	if err != nil {
-		return err
-	}
+	mark := c.keys[0].sealMessage(c.prefix, message{id: newID(), sender: c.journal.self, sent: time.Now(), restart: true})
 	read, _ := c.journal.state()
 	if read.ms == math.MaxUint64 { // somebody has used up the positions
 		c.journal.forget()
@@ -260,13 +257,10 @@ func (c *cache) send(m message) error {
 	if client == nil {
 		return errNotReady
 	}
-	sealed, err := c.keys[0].sealMessage(c.prefix, m)
-	if err != nil {
-		return err
-	}
+	sealed := c.keys[0].sealMessage(c.prefix, m)
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
-	err = client.Do(ctx, client.B().Xadd().Key(c.journalKey()).Nomkstream().Maxlen().Almost().Threshold(fmt.Sprint(journalLength)).
+	err := client.Do(ctx, client.B().Xadd().Key(c.journalKey()).Nomkstream().Maxlen().Almost().Threshold(fmt.Sprint(journalLength)).
 		Id("*").FieldValue().FieldValue(field, rueidis.BinaryString(sealed)).Build()).Error()
 	if refusedWith(err, "OOM") || refusedWith(err, usedUp) {
 		// Redis is full, or somebody has used the last id there is. It takes no eviction but still gives out what the eviction

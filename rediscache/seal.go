@@ -3,7 +3,6 @@ package rediscache
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/postern-go/postern/introspect"
@@ -103,7 +102,7 @@ const (
 	kindAll
 )
 
-func (k *keys) sealMessage(prefix string, m message) ([]byte, error) {
+func (k *keys) sealMessage(prefix string, m message) []byte {
 	kind, about := byte(kindRestart), ""
 	switch {
 	case m.restart:
@@ -114,15 +113,12 @@ func (k *keys) sealMessage(prefix string, m message) ([]byte, error) {
 	default:
 		kind, about = kindSubject, m.Subject
 	}
-	if len(about) > maxName || len(m.Issuer) > maxName {
-		return nil, errTooLarge
-	}
 	b := append([]byte{kind}, m.id[:]...)
 	b = append(b, m.sender[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.sent.UnixMilli()))
 	b = appendText(b, m.Issuer)
 	b = appendText(b, about)
-	return k.journal.Seal([]byte{format}, nil, b, journalContext(prefix)), nil
+	return k.journal.Seal([]byte{format}, nil, b, journalContext(prefix))
 }
 
 func (k *keys) openMessage(prefix string, sealed []byte) (message, error) {
@@ -167,8 +163,9 @@ func journalContext(prefix string) []byte {
 	return append([]byte{format}, packed("journal", prefix)...)
 }
 
+// appendText takes a text of at most maxName bytes.
 func appendText(b []byte, text string) []byte {
-	return append(binary.BigEndian.AppendUint16(b, uint16(min(len(text), math.MaxUint16))), text...)
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(text))), text...)
 }
 
 // reader takes a sealed value apart. Reading beyond the end gives zeros and sets short.

@@ -61,6 +61,8 @@ func TestNameKeyAndContextEachBindIssuerClientAndToken(t *testing.T) {
 		_, err = wrong.Open(nil, nil, sealed, answerContext(testKey))
 		assert.Error(t, err, "the context is right, the key is not")
 	}
+	assert.EqualValues(t, format, answerContext(testKey)[0], "the version is bound, too")
+	assert.EqualValues(t, format, journalContext("postern")[0])
 	// Two fleets never use the same names, so nobody can tell that they see the same token.
 	assert.NotEqual(t, k.name(testKey), mustDerive(t, otherSecret).name(testKey))
 }
@@ -84,11 +86,12 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 		{Eviction: introspect.Eviction{All: true}},
 	} {
 		m.id, m.sender, m.sent = newID(), newID(), now
-		sealed, err := k.sealMessage("postern", m)
-		require.NoError(t, err)
+		sealed := k.sealMessage("postern", m)
 		got, err := k.openMessage("postern", sealed)
 		require.NoError(t, err)
 		assert.Equal(t, m, got)
+		_, err = parseMessage(append(messageText(t, k, sealed), 0))
+		assert.ErrorIs(t, err, errSealed, "more than a message")
 		for i := range sealed {
 			changed := bytes.Clone(sealed)
 			changed[i] ^= 0x80
@@ -102,6 +105,13 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	require.NoError(t, err)
 	_, err = k.openMessage("postern", sealed)
 	assert.ErrorIs(t, err, errSealed, "an answer is no message")
+}
+
+func messageText(t *testing.T, k *keys, sealed []byte) []byte {
+	t.Helper()
+	plain, err := k.journal.Open(nil, nil, sealed[1:], journalContext("postern"))
+	require.NoError(t, err)
+	return plain
 }
 
 func FuzzAnswer(f *testing.F) {
