@@ -232,6 +232,7 @@ func (c *cache) heard(n news) {
 // deliver appends the evictions of this process to the journal, until Close.
 func (c *cache) deliver() {
 	pause := newPause()
+	refusing := false
 	for c.ctx.Err() == nil {
 		m, ok := c.outbox.next()
 		if !ok {
@@ -242,8 +243,16 @@ func (c *cache) deliver() {
 			continue
 		}
 		if err := c.send(m); err != nil {
+			if _, refused := rueidis.IsRedisErr(err); refused && !refusing { // of all else follow tells
+				c.logger.Warn("rediscache: Redis takes no evictions, they wait", "error", err)
+				refusing = true
+			}
 			c.sleep(pause.NextBackOff())
 			continue
+		}
+		if refusing {
+			c.logger.Info("rediscache: Redis takes evictions again")
+			refusing = false
 		}
 		c.outbox.taken(m.id)
 		c.counts.sent.Add(1)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -143,7 +144,10 @@ func TestACallerWhoLeavesSaysNothingAboutRedis(t *testing.T) {
 func TestAReadOnlyRedisServesWhatItHasAndRecovers(t *testing.T) {
 	server := redisserver.ForTest(t)
 	admin := redis(t, server)
-	a, b := newReplica(t, testConfig(server)), newReplica(t, testConfig(server))
+	cfg := testConfig(server)
+	var logged logs
+	cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	a, b := newReplica(t, cfg), newReplica(t, testConfig(server))
 	a.put(t, testKey, testAnswer("pat-1", "user-1"))
 	require.NoError(t, admin("REPLICAOF", "127.0.0.1", "1").Error()) // a replica of nobody, as after a failover gone wrong
 	for range 20 {
@@ -153,8 +157,10 @@ func TestAReadOnlyRedisServesWhatItHasAndRecovers(t *testing.T) {
 	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
 	a.Publish(e)
 	assert.False(t, a.has(t, testKey))
+	until(t, func() bool { return strings.Contains(logged.String(), "takes no evictions, they wait") })
 	require.NoError(t, admin("REPLICAOF", "NO", "ONE").Error())
 	until(t, b.heard(e))
+	until(t, func() bool { return strings.Contains(logged.String(), "takes evictions again") })
 	assert.False(t, b.has(t, testKey))
 }
 

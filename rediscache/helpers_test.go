@@ -68,6 +68,24 @@ func testConfig(server *redisserver.Server) Config {
 	}
 }
 
+// logs collects what is logged.
+type logs struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // refused reports whether Redis refuses to store an answer, in these words.
 func (r *replica) refused(words string) func() bool {
 	return func() bool {

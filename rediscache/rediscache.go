@@ -29,7 +29,7 @@ type Config struct {
 	// Prefix begins the names of everything in Redis, as in "postern:journal". Fleets that share a Redis need different ones.
 	// Empty means "postern".
 	Prefix string
-	// Logger gets a message when Redis cannot be used and when it can again; nil means slog.Default().
+	// Logger gets a message when Redis cannot be used, or takes no evictions, and when it does again; nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -124,8 +124,7 @@ func (c *Cache) Watch(evict func(introspect.Eviction)) {
 
 // Close ends the work in the background and the connections, and waits for both: about a second for each connection to a Redis
 // that does not answer, and where one is in the making up to Redis.Dialer.Timeout (5 s by default) and Redis.ConnWriteTimeout
-// (10 s). Evictions that wait are not delivered. After Close
-// nothing is loaded or stored.
+// (10 s). Evictions that wait are not delivered. After Close nothing is loaded or stored.
 func (c *Cache) Close() {
 	c.end.Do(func() {
 		c.start.Do(func() {})
