@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/origin"
@@ -58,8 +59,9 @@ func (t *RevocationTarget) SigningKey() string {
 }
 
 // SetupRevocation makes ZITADEL tell a RevocationHandler of every event that ends tokens: it creates an Actions v2 target, and adds
-// it to the executions of these events, beside the targets that are there. It may run again: what is as it should be is left alone,
-// and a target of that name that points elsewhere is pointed to Endpoint.
+// it to the executions of these events, beside the targets that are there. Where there is none for an event but one for its group or
+// for all events, the new one has that one's targets, too, as ZITADEL runs the closest execution only. It may run again: what is as it
+// should be is left alone, and a target of that name that points elsewhere is pointed to Endpoint.
 //
 // The error names every mistake in cfg, or what the server refused. What was done until then stays, and running it again goes on
 // from there.
@@ -126,10 +128,10 @@ func registerEvents(ctx context.Context, api *zitadelapi.Client, target *Revocat
 		return err
 	}
 	for _, event := range slices.Sorted(maps.Keys(endings)) {
-		if !slices.Contains(registered[event], target.ID) {
+		if targets := registered.of(event); !slices.Contains(targets, target.ID) {
 			err := api.Call(ctx, http.MethodPut, "/v2/actions/executions", object{
 				"condition": object{"event": object{"event": event}},
-				"targets":   append(registered[event], target.ID),
+				"targets":   slices.Concat(targets, []string{target.ID}),
 			}, nil)
 			refusal, ok := errors.AsType[*postern.Error](err)
 			if ok && (refusal.StatusCode == http.StatusNotFound || refusal.StatusCode == http.StatusBadRequest) {
@@ -153,14 +155,34 @@ const (
 	maxExecutions  = 10_000
 )
 
-// executions returns the targets of each event.
-func executions(ctx context.Context, api *zitadelapi.Client) (map[string][]string, error) {
-	targets := map[string][]string{}
+// targetsOf has the targets of each execution: of an event, of a group, which ends in ".*", and of all events, which is "*".
+type targetsOf map[string][]string
+
+// of returns the targets of the execution that the server runs for an event.
+func (t targetsOf) of(event string) []string {
+	targets, ok := t[event]
+	for end := strings.LastIndexByte(event, '.'); !ok && end > 0; end = strings.LastIndexByte(event[:end], '.') {
+		targets, ok = t[event[:end]+".*"]
+	}
+	if !ok {
+		targets = t["*"]
+	}
+	return targets
+}
+
+// executions returns what is registered.
+func executions(ctx context.Context, api *zitadelapi.Client) (targetsOf, error) {
+	targets := targetsOf{}
 	for offset := 0; offset < maxExecutions; offset += executionsPage {
 		var page struct {
 			Executions []struct {
-				Condition struct{ Event struct{ Event string } }
-				Targets   []string
+				Condition struct {
+					Event struct {
+						Event, Group string
+						All          bool
+					}
+				}
+				Targets []string
 			}
 		}
 		err := api.Call(ctx, http.MethodPost, "/v2/actions/executions/search", object{
@@ -170,8 +192,13 @@ func executions(ctx context.Context, api *zitadelapi.Client) (map[string][]strin
 			return nil, err
 		}
 		for _, e := range page.Executions {
-			if event := e.Condition.Event.Event; event != "" {
-				targets[event] = e.Targets
+			switch on := e.Condition.Event; {
+			case on.Event != "":
+				targets[on.Event] = e.Targets
+			case on.Group != "":
+				targets[strings.TrimSuffix(on.Group, ".*")+".*"] = e.Targets
+			case on.All:
+				targets["*"] = e.Targets
 			}
 		}
 		if len(page.Executions) < executionsPage {

@@ -76,6 +76,46 @@ func TestSetupRevocationKeepsOtherTargets(t *testing.T) {
 	}
 }
 
+func TestSetupRevocationTakesAlongWhoIsRegisteredForAGroupOrForAll(t *testing.T) {
+	s := zitadeltest.Start(t)
+	api, err := zitadelapi.New(zitadelapi.Config{Issuer: s.Issuer(), Source: adminOf(s), HTTPClient: s.Client()})
+	require.NoError(t, err)
+	others := map[string]string{} // names of targets by id
+	for name, condition := range map[string]map[string]any{
+		"all": {"all": true}, "user": {"group": "user"}, "grant": {"group": "user.grant"}, "removed": {"event": "user.grant.removed"},
+	} {
+		var target struct{ ID string }
+		require.NoError(t, api.Call(t.Context(), http.MethodPost, "/v2/actions/targets", map[string]any{
+			"name": name, "endpoint": "https://" + name + ".example.com", "timeout": "1s", "restAsync": map[string]any{},
+		}, &target))
+		require.NoError(t, api.Call(t.Context(), http.MethodPut, "/v2/actions/executions", map[string]any{
+			"condition": map[string]any{"event": condition}, "targets": []string{target.ID},
+		}, nil))
+		others[target.ID] = name
+	}
+	ours, err := introspect.SetupRevocation(t.Context(), setupOf(s))
+	require.NoError(t, err)
+	others[ours.ID] = "ours"
+	var found struct {
+		Executions []struct {
+			Condition struct{ Event struct{ Event string } }
+			Targets   []string
+		}
+	}
+	require.NoError(t, api.Call(t.Context(), http.MethodPost, "/v2/actions/executions/search", map[string]any{}, &found))
+	got := map[string][]string{}
+	for _, e := range found.Executions {
+		for _, id := range e.Targets {
+			got[e.Condition.Event.Event] = append(got[e.Condition.Event.Event], others[id])
+		}
+	}
+	for event, theirs := range map[string]string{
+		"org.removed": "all", "user.locked": "user", "user.pat.removed": "user", "user.grant.cascade.changed": "grant", "user.grant.removed": "removed",
+	} {
+		assert.Equal(t, []string{theirs, "ours"}, got[event], event)
+	}
+}
+
 func TestSetupRevocationMovesTheEndpoint(t *testing.T) {
 	s := zitadeltest.Start(t)
 	first, err := introspect.SetupRevocation(t.Context(), setupOf(s))
