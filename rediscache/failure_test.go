@@ -94,6 +94,7 @@ func TestAStalledRedisIsLeftAloneAfterFiveFailures(t *testing.T) {
 	r := newReplica(t, testConfig(server))
 	r.put(t, testKey, testAnswer("pat-1", "user-1"))
 	before := r.Stats()
+	require.Equal(t, 20*time.Millisecond, budget, "of a lookup")
 	require.NoError(t, server.Stall())
 	var refused atomic.Int64
 	var wg sync.WaitGroup
