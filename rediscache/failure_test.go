@@ -423,7 +423,7 @@ func TestASlowRedisIsGivenUpButStillHearsOfEvictions(t *testing.T) {
 	server := redisserver.ForTest(t)
 	fast := newReplica(t, testConfig(server))
 	fast.put(t, testKey, testAnswer("pat-1", "user-1"))
-	address := slowProxy(t, server, 3*budget)
+	address := slowProxy(t, server, 25*budget)
 	cfg := testConfig(server)
 	cfg.Redis.InitAddress = []string{address}
 	slow := newReplica(t, cfg)

@@ -15,8 +15,8 @@ const (
 	slotsAPhase = 5
 	workers     = 6
 	pause       = 4 * time.Millisecond // of a worker between two requests
-	// slack is what a request may take on its way to where it is judged.
-	slack = 100 * time.Millisecond
+	// slack is what an answer of the server and a request may take on their way: answers are cached from their arrival on.
+	slack = time.Second
 )
 
 // subjects are the tokens under load: valid ones, and those removed with the time of their removal.
