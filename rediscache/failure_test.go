@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -142,6 +144,39 @@ func TestACallerWhoLeavesSaysNothingAboutRedis(t *testing.T) {
 	require.NoError(t, server.Resume())
 }
 
+func TestWhatSaysNothingAboutReadingOpensNoBreaker(t *testing.T) {
+	server := redisserver.ForTest(t)
+	for name, row := range map[string]struct {
+		err  error
+		want gobreaker.State
+	}{
+		"the journal was lost":   {errLost, gobreaker.StateClosed},
+		"a refusal to write":     {refusedError{errors.New("OOM")}, gobreaker.StateClosed},
+		"too many calls waiting": {errBusy, gobreaker.StateClosed},
+		"anything else":          {errors.New("a broken connection"), gobreaker.StateOpen},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReplica(t, testConfig(server))
+			if row.err == errBusy {
+				for range maxInFlight {
+					r.slots <- struct{}{}
+				}
+				defer func() {
+					for range maxInFlight {
+						<-r.slots
+					}
+				}()
+			}
+			for range breakerFailures {
+				until(t, func() bool {
+					return errors.Is(r.call(t.Context(), func(context.Context, rueidis.Client) error { return row.err }), row.err)
+				})
+			}
+			assert.Equal(t, row.want, r.breaker.State())
+		})
+	}
+}
+
 func TestAReadOnlyRedisServesWhatItHasAndRecovers(t *testing.T) {
 	server := redisserver.ForTest(t)
 	admin := redis(t, server)
@@ -151,10 +186,9 @@ func TestAReadOnlyRedisServesWhatItHasAndRecovers(t *testing.T) {
 	a, b := newReplica(t, cfg), newReplica(t, testConfig(server))
 	a.put(t, testKey, testAnswer("pat-1", "user-1"))
 	require.NoError(t, admin("REPLICAOF", "127.0.0.1", "1").Error()) // a replica of nobody, as after a failover gone wrong
-	for range 20 {
-		until(t, a.refused("READONLY"))
-	}
-	assert.True(t, b.has(t, testKey), "the breaker is for reading")
+	until(t, a.refused("READONLY"))
+	assert.True(t, a.has(t, testKey))
+	assert.True(t, b.has(t, testKey))
 	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
 	a.Publish(e)
 	assert.False(t, a.has(t, testKey))
