@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -323,6 +324,21 @@ func TestCachePrintsNoSecret(t *testing.T) {
 		assert.NotContains(t, text, "fleet secret")
 		assert.NotContains(t, text, strings.Trim(fmt.Sprint(testSecret), "[]"))
 	}
+}
+
+func TestCloseWaitsForCallsThatNobodyWaitsForAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Redis: rueidis.ClientOption{InitAddress: []string{"localhost:6379"}}, Secrets: [][]byte{testSecret}})
+		require.NoError(t, err)
+		c.slots <- struct{}{} // a call in flight
+		closed := false
+		go func() { c.Close(); closed = true }()
+		synctest.Wait()
+		assert.False(t, closed)
+		<-c.slots
+		synctest.Wait()
+		assert.True(t, closed)
+	})
 }
 
 func TestAfterCloseNothingIsLoadedOrStored(t *testing.T) {
