@@ -280,6 +280,33 @@ func TestMessagesTooOldEvictNothingFromTheFirstLevel(t *testing.T) {
 	assert.Equal(t, []introspect.Eviction{{Subject: "recent"}}, r.evictions())
 }
 
+func TestWhoIsFarBehindUsesNothingUntilAllIsRead(t *testing.T) {
+	server := redisserver.ForTest(t)
+	c, err := New(testConfig(server))
+	require.NoError(t, err)
+	c.start.Do(func() {}) // nobody else reads
+	client, err := rueidis.NewClient(c.option)
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, c.readAll(client))
+	from, ready := c.journal.state()
+	require.True(t, ready)
+	var last string
+	for range 2 * pageLength {
+		last, err = redisOf(client)("XADD", "postern:journal", "*", field, "flood").ToString()
+		require.NoError(t, err)
+	}
+	err = c.extend(client.Do(t.Context(), c.newsFrom(client, from)), from, time.Now())
+	assert.ErrorIs(t, err, errLost)
+	_, ready = c.journal.state()
+	assert.False(t, ready, "what is on the next page is not known")
+	require.NoError(t, c.readAll(client))
+	applied, ready := c.journal.state()
+	assert.True(t, ready)
+	assert.Equal(t, last, applied.String())
+	assert.EqualValues(t, 3*pageLength-1, c.Stats().Forged, "each was read once, but for the first page")
+}
+
 func TestAJournalThatSomebodyCutsIsNotTrusted(t *testing.T) {
 	for name, cut := range map[string]func(attacker func(...string) rueidis.RedisResult){
 		"deleted": func(attacker func(...string) rueidis.RedisResult) { attacker("DEL", "postern:journal") },

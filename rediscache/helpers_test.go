@@ -185,6 +185,10 @@ func redis(t testing.TB, server *redisserver.Server) func(words ...string) rueid
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
+	return redisOf(client)
+}
+
+func redisOf(client rueidis.Client) func(words ...string) rueidis.RedisResult {
 	return func(words ...string) rueidis.RedisResult {
 		return client.Do(context.Background(), client.B().Arbitrary(words[0]).Args(words[1:]...).Build())
 	}
