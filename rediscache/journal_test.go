@@ -301,8 +301,26 @@ func TestDeliveredEvictionsAreSentAgainForAnHour(t *testing.T) {
 			o.add(introspect.Eviction{Subject: "user"}, m)
 			o.read(m)
 		}
-		assert.LessOrEqual(t, len(o.messages), maxOutgoing)
+		assert.LessOrEqual(t, len(o.messages), maxOutgoing/2+1)
+		for _, m := range o.messages {
+			assert.Equal(t, introspect.Eviction{Subject: "user"}, m.Eviction, "what was delivered never becomes everything")
+		}
 		assert.Empty(t, o.journal.pending)
+	})
+}
+
+func TestADeliveredEvictionHoldsUntilItIsReadHoweverLongThatTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := journalOf()
+		o := newOutbox(j)
+		m := newID()
+		o.add(introspect.Eviction{Subject: "user"}, m)
+		o.taken(m)
+		time.Sleep(2 * resendFor)
+		o.add(introspect.Eviction{Subject: "another"}, newID())
+		assert.False(t, j.usable("name", "issuer", answerAt(1)))
+		o.read(m)
+		assert.True(t, j.usable("name", "issuer", answerAt(1)))
 	})
 }
 
