@@ -125,6 +125,19 @@ func TestNothingFromBeforeItWasForgottenIsUsable(t *testing.T) {
 	})
 }
 
+func TestADeletionEndsWhatAFastClockSaysWasAskedForAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := journalOf()
+		j.delete("name")
+		fast := answerAt(1)
+		fast.Asked = time.Now().Add(clockMargin - time.Millisecond) // by the clock of another replica
+		assert.False(t, j.usable("name", "issuer", fast))
+		assert.True(t, j.usable("another", "issuer", fast))
+		fast.Asked = time.Now().Add(clockMargin)
+		assert.True(t, j.usable("name", "issuer", fast))
+	})
+}
+
 func TestWhoMissedEntriesEvictsEverything(t *testing.T) {
 	j := journalOf(ofUser(10, "x"))
 	j.lose()
