@@ -92,6 +92,8 @@ new file that only its owner may read. The caller is an administrator of the ins
 func storeSigningKey(file string, target *introspect.RevocationTarget) (where string, err error) {
 	key := target.SigningKey()
 	switch existing, err := os.ReadFile(file); {
+	case err == nil && strings.TrimSpace(string(existing)) == "":
+		return "", fmt.Errorf("%s is there and holds no signing key: name another file, or remove this one", file)
 	case err == nil && key != "" && strings.TrimSpace(string(existing)) != key:
 		return "", fmt.Errorf("%s holds another signing key than the target %s has: name another file, or remove this one if nobody needs it", file, target.ID)
 	case err == nil:

@@ -76,6 +76,17 @@ func TestRevocationSetupAndCheck(t *testing.T) {
 		_, err := storeSigningKey(filepath.Join(t.TempDir(), "key"), new(introspect.RevocationTarget))
 		assert.ErrorContains(t, err, "does not tell it again")
 	})
+	t.Run("a file that holds something else is left alone", func(t *testing.T) {
+		for content, says := range map[string]string{"\n": "holds no signing key", "other": "holds another signing key"} {
+			file := write(t, "key", []byte(content))
+			r := runCLI(t, admin(s), "", "revocation", "setup", "--endpoint", api.URL+"/events", "--key-to", file)
+			assert.Equal(t, 1, r.code)
+			assert.Contains(t, r.err, says)
+			after, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Equal(t, content, string(after))
+		}
+	})
 	t.Run("a token that stays is an error", func(t *testing.T) {
 		deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		t.Cleanup(deaf.Close)
