@@ -20,6 +20,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/introspect"
+	"github.com/postern-go/postern/middleware"
 	"github.com/postern-go/postern/rediscache/internal/redisserver"
 )
 
@@ -181,6 +182,21 @@ func TestAnEventIsTakenWhileRedisIsStalled(t *testing.T) {
 	assert.False(t, a.accepts(t, "invented"), "the server is asked without Redis")
 	require.NoError(t, redis.Resume())
 	until(t, func() bool { return !b.accepts(t, testKey.Token) })
+}
+
+func TestAHitNeedsNoRedisAndCostsTwoAllocations(t *testing.T) {
+	redis, server := redisserver.ForTest(t), newIdentityServer(t)
+	r := newWholeReplica(t, server, testConfig(redis))
+	assert.True(t, r.accepts(t, testKey.Token))
+	r.Close()
+	redis.Kill()
+	before := r.Stats()
+	handler := middleware.New(r.verifier, middleware.Config{}).Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	req, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	req.Header.Set("Authorization", "Bearer "+testKey.Token)
+	assert.Equal(t, 2.0, testing.AllocsPerRun(1000, func() { handler.ServeHTTP(w, req) }))
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, before, r.Stats(), "nothing was looked up, or tried")
 }
 
 func TestCloseEndsWhileRedisIsStalled(t *testing.T) {
