@@ -64,7 +64,7 @@ type RevocationStats struct {
 //
 // Every replica's handler may receive the event: behind a load balancer one does, and the verifier's Shared tells the others.
 func NewRevocationHandler(verifier Evictor, cfg RevocationConfig) (*RevocationHandler, error) {
-	if verifier == nil {
+	if v, ours := verifier.(*Verifier); verifier == nil || ours && v == nil {
 		panic("introspect: NewRevocationHandler: expected a verifier to evict from, got nil")
 	}
 	state := &revocation{evictor: verifier, logger: cfg.Logger, now: time.Now}

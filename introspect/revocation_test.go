@@ -463,7 +463,9 @@ func TestNewRevocationHandlerReportsEveryMistake(t *testing.T) {
 	assert.ErrorContains(t, err, "SigningKeys[0]: expected the signing key of the Actions v2 target, got an empty one")
 	assert.ErrorContains(t, err, "SigningKeys[2]: expected the signing key of the Actions v2 target, got an empty one")
 	assert.NotContains(t, err.Error(), "SigningKeys[1]")
-	assert.Panics(t, func() { _, _ = NewRevocationHandler(nil, RevocationConfig{SigningKeys: []string{testSigningKey}}) })
+	for _, verifier := range []Evictor{nil, (*Verifier)(nil)} { // the second is what New returns with an error
+		assert.Panics(t, func() { _, _ = NewRevocationHandler(verifier, RevocationConfig{SigningKeys: []string{testSigningKey}}) })
+	}
 }
 
 func TestHandlerPrintsNoKey(t *testing.T) {
