@@ -281,19 +281,14 @@ func TestMessagesTooOldEvictNothingFromTheFirstLevel(t *testing.T) {
 }
 
 func TestWhoIsFarBehindUsesNothingUntilAllIsRead(t *testing.T) {
-	server := redisserver.ForTest(t)
-	c, err := New(testConfig(server))
-	require.NoError(t, err)
-	c.start.Do(func() {}) // nobody else reads
-	client, err := rueidis.NewClient(c.option)
-	require.NoError(t, err)
-	defer client.Close()
+	c, client, redis := newIdle(t)
 	require.NoError(t, c.readAll(client))
 	from, ready := c.journal.state()
 	require.True(t, ready)
 	var last string
+	var err error
 	for range 2 * pageLength {
-		last, err = redisOf(client)("XADD", "postern:journal", "*", field, "flood").ToString()
+		last, err = redis("XADD", "postern:journal", "*", field, "flood").ToString()
 		require.NoError(t, err)
 	}
 	err = c.extend(client.Do(t.Context(), c.newsFrom(client, from)), from, time.Now())
@@ -305,6 +300,39 @@ func TestWhoIsFarBehindUsesNothingUntilAllIsRead(t *testing.T) {
 	assert.True(t, ready)
 	assert.Equal(t, last, applied.String())
 	assert.EqualValues(t, 3*pageLength-1, c.Stats().Forged, "each was read once, but for the first page")
+}
+
+func TestNothingIsAppendedToAJournalThatWasLost(t *testing.T) {
+	c, client, redis := newIdle(t)
+	require.NoError(t, c.readAll(client))
+	require.NoError(t, redis("DEL", "postern:journal").Error())
+	assert.ErrorIs(t, c.send(message{Eviction: introspect.Eviction{All: true}}), errLost)
+	there, err := redis("EXISTS", "postern:journal").AsInt64()
+	require.NoError(t, err)
+	assert.Zero(t, there, "it has to be begun first, so that all know what was lost")
+	_, ready := c.journal.state()
+	assert.False(t, ready)
+}
+
+func TestAJournalThatIsBegunAnewGoesOnWhereTheClockOfRedisIsBehind(t *testing.T) {
+	c, client, redis := newIdle(t)
+	ahead := position{uint64(time.Now().Add(time.Hour).UnixMilli()), 7}
+	require.NoError(t, redis("XADD", "postern:journal", ahead.String(), field, "by another server").Error())
+	require.NoError(t, c.readAll(client))
+	require.NoError(t, redis("DEL", "postern:journal").Error())
+	c.loseJournal()
+	require.NoError(t, c.readAll(client))
+	applied, ready := c.journal.state()
+	assert.True(t, ready)
+	assert.True(t, ahead.before(applied))
+}
+
+func TestAnEmptyJournalWhosePlacesAreUsedUpIsBegunAnew(t *testing.T) {
+	c, client, redis := newIdle(t)
+	require.NoError(t, redis("XADD", "postern:journal", position{math.MaxUint64, math.MaxUint64}.String(), field, "x").Error())
+	require.NoError(t, redis("XTRIM", "postern:journal", "MAXLEN", "0").Error())
+	assert.ErrorContains(t, c.readAll(client), usedUp)
+	assert.NoError(t, c.readAll(client))
 }
 
 func TestAJournalThatSomebodyCutsIsNotTrusted(t *testing.T) {

@@ -117,6 +117,19 @@ func startReplica(t testing.TB, cfg Config) *replica {
 	return r
 }
 
+// newIdle returns a Cache that is connected to a server of its own and does nothing in the background, and what an attacker has.
+func newIdle(t *testing.T) (c *Cache, client rueidis.Client, attacker func(words ...string) rueidis.RedisResult) {
+	t.Helper()
+	server := redisserver.ForTest(t)
+	c, err := New(testConfig(server))
+	require.NoError(t, err)
+	c.start.Do(func() {})
+	c.client, err = rueidis.NewClient(c.option)
+	require.NoError(t, err)
+	t.Cleanup(c.client.Close)
+	return c, c.client, redis(t, server)
+}
+
 // newReplica returns a replica that has read the journal.
 func newReplica(t testing.TB, cfg Config) *replica {
 	t.Helper()
@@ -185,10 +198,6 @@ func redis(t testing.TB, server *redisserver.Server) func(words ...string) rueid
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return redisOf(client)
-}
-
-func redisOf(client rueidis.Client) func(words ...string) rueidis.RedisResult {
 	return func(words ...string) rueidis.RedisResult {
 		return client.Do(context.Background(), client.B().Arbitrary(words[0]).Args(words[1:]...).Build())
 	}
