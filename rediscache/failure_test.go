@@ -209,7 +209,13 @@ func TestAFullRedisGivesOutNothingThatAnEvictionEnded(t *testing.T) {
 	assert.True(t, b.has(t, testKey))
 	e := introspect.Eviction{Issuer: testKey.Issuer, TokenID: "pat-1"}
 	a.Publish(e)
-	until(t, func() bool { _, ok, _ := b.Load(t.Context(), testKey); return !ok }) // the message could not be stored
+	until(t, func() bool { // the message could not be stored, so a took the journal away
+		_, _, _ = b.Load(t.Context(), testKey)
+		return !b.Stats().Ready
+	})
+	_, ok, err := b.Load(t.Context(), testKey)
+	assert.False(t, ok)
+	assert.ErrorIs(t, err, errNotReady)
 	require.NoError(t, admin("CONFIG", "SET", "maxmemory", "0").Error())
 	until(t, b.heard(e))
 	until(t, func() bool { return a.Stats().Ready && b.Stats().Ready })
