@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -133,6 +134,9 @@ func (cfg Config) mistakes() (errs []error) {
 	}
 	if slices.Contains(cfg.Audience, "") {
 		errs = append(errs, errors.New("Audience: expected client or project ids, got an empty one"))
+	}
+	if s := reflect.ValueOf(cfg.Shared); s.Kind() == reflect.Pointer && s.IsNil() {
+		errs = append(errs, fmt.Errorf("Shared: expected a second level, got a nil %T: check the error of its constructor, or leave Shared unset for none", cfg.Shared))
 	}
 	return errs
 }

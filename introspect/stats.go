@@ -23,7 +23,8 @@ type Stats struct {
 	Breaker string
 	// Entries is the number of answers remembered, including those that ran out and were not replaced yet.
 	Entries int
-	// Replaced are the answers that had to go early to make room, and Evictions the calls of the Evict methods.
+	// Replaced are the answers that had to go early to make room, and Evictions those made here or, with Config.Shared, heard of,
+	// where one's own count twice.
 	Replaced, Evictions uint64
 }
 

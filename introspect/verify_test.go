@@ -377,12 +377,12 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	_, err := New(Config{
 		Issuer: "http://issuer.example", Auth: Basic("", ""), TTL: -1, MaxStale: 8 * 24 * time.Hour, MaxEntries: -1, MaxConcurrent: -1,
 		Timeout: -1, Audience: []string{""}, IntrospectionURL: "ftp://issuer.example",
-		Header: http.Header{"Authorization": {"Bearer s3cret"}},
+		Header: http.Header{"Authorization": {"Bearer s3cret"}}, Shared: (*secondLevel)(nil),
 	})
 	require.Error(t, err)
 	for _, field := range []string{
 		"Issuer:", "Basic: expected the API application's client id", "Basic: expected the API application's client secret", "TTL:", "MaxStale:",
-		"MaxEntries:", "MaxConcurrent:", "Timeout:", "Audience:", "IntrospectionURL:", "Header:",
+		"MaxEntries:", "MaxConcurrent:", "Timeout:", "Audience:", "IntrospectionURL:", "Header:", "Shared:",
 	} {
 		require.ErrorContains(t, err, field)
 	}
