@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -21,7 +22,7 @@ const (
 	maxKeySet  = 256 << 10 // bytes of a key set
 	maxKeys    = 128       // keys of a set; ZITADEL's have a handful
 	minRSABits = 2048
-	maxRSABits = 8192 // beyond it a verification takes long enough to be an attack
+	maxRSABits = 4096 // beyond it a verification takes long enough to be an attack; go-jose reads no larger ones
 )
 
 // key is one public key of the issuer. Key sets that follow each other share the keys that stayed, so whoever remembers a
@@ -101,6 +102,12 @@ func parseKey(text []byte) (*key, error) {
 	case jwk.Use != "" && jwk.Use != "sig":
 		return nil, fmt.Errorf("use: expected sig, got %s", show(jwk.Use))
 	}
+	var may struct {
+		Operations []string `json:"key_ops"`
+	}
+	if err := json.Unmarshal(text, &may); err != nil || may.Operations != nil && !slices.Contains(may.Operations, "verify") {
+		return nil, errors.New("key_ops: expected verify among them (RFC 7517 §4.3), got others")
+	}
 	algorithms, err := fitting(jwk.Key)
 	if err != nil {
 		return nil, err
@@ -122,8 +129,8 @@ func fitting(public any) ([]string, error) {
 		if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 			return nil, fmt.Errorf("expected an RSA key of %d to %d bits, got %d", minRSABits, maxRSABits, bits)
 		}
-		if public.E < 3 || public.E%2 == 0 {
-			return nil, errors.New("expected an RSA key with an odd exponent of at least 3, got another")
+		if public.E < 3 || public.E > math.MaxInt32 || public.E%2 == 0 { // crypto/rsa takes no other
+			return nil, errors.New("expected an RSA key with an odd exponent of 3 to 2^31-1, got another")
 		}
 		return []string{"RS256", "RS384", "RS512", "PS256"}, nil
 	case *ecdsa.PublicKey:

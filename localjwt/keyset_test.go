@@ -1,6 +1,7 @@
 package localjwt
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -47,6 +48,9 @@ func TestKeysThatAreNotForSignaturesAreLeftOut(t *testing.T) {
 		{"private EC", jwk("x", "ES256", p256Key), "*ecdsa.PrivateKey"},
 		{"private Ed25519", jwk("x", "EdDSA", ed25519Key), "ed25519.PrivateKey"},
 		{"for encryption", raw(good, object{"use": "enc"}), "use: expected sig"},
+		{"for other operations", raw(good, object{"key_ops": []string{"sign", "encrypt"}}), "key_ops: expected verify"},
+		{"for no operation", raw(good, object{"key_ops": []string{}}), "key_ops: expected verify"},
+		{"for operations of another type", raw(good, object{"key_ops": "verify"}), "key_ops: expected verify"},
 		{"use in another case", raw(good, object{"use": "SIG"}), "use: expected sig"},
 		{"without kid", raw(good, object{"kid": nil}), "kid: expected 1 to 256 bytes"},
 		{"with a huge kid", raw(good, object{"kid": strings.Repeat("k", 257)}), "kid: expected 1 to 256 bytes"},
@@ -60,7 +64,10 @@ func TestKeysThatAreNotForSignaturesAreLeftOut(t *testing.T) {
 		{"P-521", jwk("x", "ES512", p521Key.Public()), "another curve"},
 		{"RSA of 1024 bits", jwk("x", "RS256", rsaOf(1024)), "got 1024"},
 		{"RSA of 2047 bits", jwk("x", "RS256", rsaOf(2047)), "got 2047"},
-		{"RSA of 8193 bits", jwk("x", "RS256", rsaOf(8193)), "known type"},
+		{"RSA of 4097 bits", jwk("x", "RS256", rsaOf(4097)), "known type"},
+		{"RSA of a megabit", object{"kty": "RSA", "kid": "x", "n": b64(bytes.Repeat([]byte{0xff}, 1<<17)), "e": "AQAB"}, "known type"},
+		{"RSA with an exponent of 32 bits", jwk("x", "RS256", &rsa.PublicKey{N: rsaKey.N, E: 1<<31 + 1}), "odd exponent"},
+		{"RSA with an exponent of 65 bits", raw(good, object{"e": b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), "known type"},
 		{"RSA with exponent 1", jwk("x", "RS256", &rsa.PublicKey{N: rsaKey.N, E: 1}), "known type"},
 		{"RSA with an even exponent", jwk("x", "RS256", &rsa.PublicKey{N: rsaKey.N, E: 4}), "odd exponent"},
 		{"EC point off the curve", object{"kty": "EC", "crv": "P-256", "kid": "x", "x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}, "known type"},
@@ -94,6 +101,7 @@ func TestAKeyVerifiesItsOwnAlgorithmOnly(t *testing.T) {
 		{jwk("k", "", p384Key.Public()), []string{"ES384"}},
 		{jwk("k", "", ed25519Key.Public()), []string{"EdDSA"}},
 		{jose.JSONWebKey{KeyID: "k", Key: p256Key.Public()}, []string{"ES256"}}, // use may be missing
+		{jwk("k", "RS256", rsaOf(4096)), []string{"RS256"}},
 	} {
 		keys, skipped, err := parseKeys(keySetOf(row.key))
 		require.NoError(t, err)
@@ -106,6 +114,15 @@ func TestAKeyVerifiesItsOwnAlgorithmOnly(t *testing.T) {
 	for name := range methods {
 		assert.NotContains(t, name, "HS")
 		assert.NotEqual(t, "none", strings.ToLower(name))
+	}
+}
+
+func TestAKeyMayNameItsOperations(t *testing.T) {
+	for _, operations := range []any{[]string{"verify"}, []string{"sign", "verify"}, nil} {
+		k := object{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": base64.RawURLEncoding.EncodeToString(ed25519Key[32:]), "key_ops": operations}
+		_, skipped, err := parseKeys(keySetOf(k))
+		require.NoError(t, err)
+		assert.Empty(t, skipped)
 	}
 }
 
@@ -150,8 +167,8 @@ func TestAKeySetThatCannotBeReadIsAnError(t *testing.T) {
 func TestWhatVerifiesNothingSafelyFitsNoAlgorithm(t *testing.T) {
 	_, err := fitting(&rsa.PublicKey{N: rsaKey.N, E: 1})
 	require.ErrorContains(t, err, "odd exponent")
-	_, err = fitting(rsaOf(8193))
-	require.ErrorContains(t, err, "got 8193")
+	_, err = fitting(rsaOf(4097))
+	require.ErrorContains(t, err, "got 4097")
 	_, err = fitting("secret")
 	require.ErrorContains(t, err, "got a string")
 	assert.NotContains(t, err.Error(), "secret")
