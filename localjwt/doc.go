@@ -37,9 +37,10 @@
 //
 // # Roles
 //
-// ZITADEL's JWTs hold roles by project only, in urn:zitadel:iam:org:project:{projectId}:roles, and only when the token was asked
-// for with postern.ScopeProjectsRoles. Identity.HasRole asks those of Config.ProjectID. Such tokens have neither username nor
-// scopes; introspection knows them.
+// ZITADEL's JWTs hold roles by project, in urn:zitadel:iam:org:project:{projectId}:roles, and only when the token was asked
+// for with postern.ScopeProjectsRoles. Identity.HasRole asks those of Config.ProjectID. The claim urn:zitadel:iam:org:project:roles
+// of a user's token is about the project of the application that asked for it: it is left out, of Identity.Claims too. Such tokens
+// have neither username nor scopes; introspection knows them.
 //
 // # Several issuers
 //

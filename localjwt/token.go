@@ -3,6 +3,7 @@ package localjwt
 import (
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -119,7 +120,13 @@ type claims struct {
 	audience                    []string
 	expiry, notBefore, issuedAt *jwt.NumericDate
 	ofIDToken, ofEvent, azp     bool // has a claim that only such a token has; has azp, which an id_token may have
+	ofClientsProject            bool // has clientsRoles
 }
+
+// clientsRoles are the roles in the project of the client that asked for the token. Tokens that users get through an application have
+// them. An introspecting API gets those in its own project by that name, which is why an Identity's HasRole asks them first:
+// here that would make an admin of some other project an admin.
+const clientsRoles = "urn:zitadel:iam:org:project:roles"
 
 // readClaims reads what decides, strictly; postern.ParseIdentity is as strict about all the rest.
 func readClaims(payload string) (*claims, error) {
@@ -151,12 +158,27 @@ func readClaims(payload string) (*claims, error) {
 			c.ofEvent = true
 		case "azp":
 			c.azp = true
+		case clientsRoles:
+			c.ofClientsProject = true
 		}
 		if err != nil {
 			return nil, fmt.Errorf("claim %q: %w", m.Name, err)
 		}
 	}
 	return &c, nil
+}
+
+// without returns a JSON object, which was parsed before, without what it has by that name.
+func without(object, name string) string {
+	all, _ := strictjson.Parse(object)
+	var kept []string
+	for _, m := range all {
+		if m.Name != name {
+			quoted, _ := json.Marshal(m.Name)
+			kept = append(kept, string(quoted)+":"+m.Value)
+		}
+	}
+	return "{" + strings.Join(kept, ",") + "}"
 }
 
 func date(value string) (*jwt.NumericDate, error) {

@@ -227,7 +227,11 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	if err := k.verify(t); err != nil {
 		return nil, refused(err)
 	}
-	id, err := postern.ParseIdentity([]byte(t.payload), v.projectID)
+	payload := t.payload
+	if c.ofClientsProject {
+		payload = without(payload, clientsRoles)
+	}
+	id, err := postern.ParseIdentity([]byte(payload), v.projectID)
 	if err != nil {
 		return nil, refused(err)
 	}

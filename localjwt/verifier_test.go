@@ -117,6 +117,36 @@ func TestWhatMayDiffer(t *testing.T) {
 	}
 }
 
+// A user's token, got through an application of another project, has the roles of that project by the name by which an
+// introspecting API gets those of its own.
+func TestRolesInTheClientsProjectAreNobodysHere(t *testing.T) {
+	token := sign(object{
+		"urn:zitadel:iam:org:project:roles":        object{"owner": object{"1": "x"}},
+		"urn:zitadel:iam:org:project:4711:roles":   object{"owner": object{"1": "x"}},
+		rolesClaim:                                 object{"viewer": object{"1": "x"}},
+		"a \"name\" to quote\n, and <one> more":    []any{"a,b", object{"c": "}"}},
+		"urn:zitadel:iam:user:resourceowner:id":    "1",
+		"urn:zitadel:iam:user:resourceowner:other": nil,
+	})
+	id := must(newIssuer().verifier(t).Verify(t.Context(), token))
+	assert.True(t, id.HasRole("viewer"))
+	assert.True(t, id.HasRoleInOrg("viewer", "1"))
+	assert.False(t, id.HasRole("owner"))
+	assert.False(t, id.HasRoleInOrg("owner", "1"))
+	assert.True(t, id.HasProjectRole("4711", "owner"))
+	assert.Equal(t, "1", id.OrgID())
+	var claims object
+	require.NoError(t, id.Claims(&claims))
+	assert.NotContains(t, claims, "urn:zitadel:iam:org:project:roles")
+	assert.Equal(t, []any{"a,b", object{"c": "}"}}, claims["a \"name\" to quote\n, and <one> more"])
+	assert.Len(t, claims, len(good())+3)
+
+	id = must(newIssuer().verifier(t, func(cfg *Config) { cfg.ProjectID = "" }).Verify(t.Context(), token))
+	assert.False(t, id.HasRole("owner"), "without a ProjectID nobody has a role")
+	assert.False(t, id.HasRole("viewer"))
+	assert.True(t, id.HasProjectRole(testProject, "viewer"))
+}
+
 func TestLeeway(t *testing.T) {
 	for _, row := range []struct {
 		leeway, want time.Duration
