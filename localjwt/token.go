@@ -69,6 +69,9 @@ func parse(token string) (*jws, error) {
 	return t, nil
 }
 
+// types of a token, in any case (RFC 9068 §4, RFC 7515 §4.1.9). ZITADEL writes JWT.
+var types = []string{"JWT", "at+jwt", "application/at+jwt"}
+
 // headers are the names that decide something here, so that they may stand only once and in no other spelling.
 var headers = append([]string{"alg", "kid", "typ"}, refusedHeaders...)
 
@@ -107,11 +110,10 @@ func (t *jws) readHeader(text string) error {
 	if t.keyID == "" || len(t.keyID) > maxKeyID {
 		return fmt.Errorf("kid: expected the id of a key, 1 to %d bytes, got %d bytes", maxKeyID, len(t.keyID))
 	}
-	switch strings.ToLower(typ) {
-	case "jwt", "at+jwt", "application/at+jwt": // RFC 9068 §4
-		return nil
+	if !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(typ, t) }) {
+		return fmt.Errorf("typ: expected JWT or at+jwt, got %s", show(typ))
 	}
-	return fmt.Errorf("typ: expected JWT or at+jwt, got %s", show(typ))
+	return nil
 }
 
 // claims are those that decide whether a token gives access. They implement jwt.Claims.
