@@ -111,12 +111,18 @@ func TestAJWTIsRecheckedInTheBackgroundOncePerInterval(t *testing.T) {
 }
 
 func TestManyRequestsWithANewJWTCauseOneRecheck(t *testing.T) {
-	for name, answer := range map[string]func(context.Context, string) (*postern.Identity, error){"active": active, "outage": down} {
+	for name, row := range map[string]struct {
+		answer func(context.Context, string) (*postern.Identity, error)
+		after  time.Duration
+	}{
+		"active": {active, 5 * time.Second}, "outage": {down, 5 * time.Second},
+		"active at once": {active, 0}, "outage at once": {down, 0}, // the first may be done before the last request is verified
+	} {
 		t.Run(name, func(t *testing.T) {
 			combined(t, time.Minute, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
 				in.will(func(ctx context.Context, token string) (*postern.Identity, error) {
-					time.Sleep(5 * time.Second)
-					return answer(ctx, token)
+					time.Sleep(row.after)
+					return row.answer(ctx, token)
 				})
 				token := sign(nil)
 				var wg sync.WaitGroup

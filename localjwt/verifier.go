@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +49,8 @@ type Config struct {
 	// Recheck is how often Introspection is asked about each JWT in use, so that revocation reaches it: in the background,
 	// while requests go on, at most 16 at once. A token that is revoked is refused within Recheck and the time of one call, if it
 	// is used meanwhile; one that was not used for longer is let in once more, and then refused. A server that answers fewer
-	// questions than there are tokens in use delays that. Default: 0, never. At least 1 second. Needs Introspection.
+	// questions than there are tokens in use delays that, and tokens that find no room among MaxEntries are asked about more
+	// often. Default: 0, never. At least 1 second. Needs Introspection.
 	Recheck time.Duration
 
 	// HTTPClient is copied, and the copy follows no redirects. Nil means a client tuned for one server.
@@ -72,6 +74,7 @@ type Verifier struct {
 	policy     *policy
 	keys       *keyring
 	tokens     *cache.Cache[*entry]
+	keeping    sync.Mutex // while a token that is new is put there
 	maxEntries int
 	evictions  *evictions
 
@@ -152,10 +155,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity,
 		if err != nil {
 			return nil, err
 		}
-		item = v.remember(token, e, v.recheckEvery)
-		if v.recheckEvery > 0 {
-			state = cache.Due
-		}
+		item, state = v.keep(token, e)
 	}
 	e := item.Value
 	if v.evicted(e) {
@@ -194,6 +194,21 @@ func (v *Verifier) evicted(e *entry) bool {
 	}
 	e.clean.Store(version)
 	return false
+}
+
+// keep remembers a token that is new here. Of several requests with it at once the first does, and the others go by what it
+// left, so that the token is rechecked once.
+func (v *Verifier) keep(token string, e *entry) (*cache.Item[*entry], cache.State) {
+	v.keeping.Lock()
+	defer v.keeping.Unlock()
+	if item, state := v.tokens.Get(v.tokens.Key(token)); item != nil && item.Value.key == e.key {
+		return item, state
+	}
+	item := v.remember(token, e, v.recheckEvery)
+	if v.recheckEvery > 0 {
+		return item, cache.Due
+	}
+	return item, cache.Fresh
 }
 
 // remember keeps a verified token until it ends, to be introspected again after a while if that is more than 0.
