@@ -20,8 +20,10 @@
 //
 // The key set is fetched on first use, then again in the background when Cache-Control says that it gets old (after 1 minute at
 // the soonest, 1 hour at the latest). A token that names a key not seen before waits for a fetch, of which there is at most one
-// in 10 seconds on that account, however many tokens claim such keys. While the issuer cannot be asked the keys in hand serve for
-// up to 24 hours. A key that the issuer publishes no more ends the tokens that it signed, remembered ones included.
+// in 10 seconds on that account, however many tokens claim such keys: so a rotation refuses no request. Once three such keys
+// within a minute turned out not to be there somebody invents them, and between those fetches their tokens are refused at once.
+// While the issuer cannot be asked the keys in hand serve for up to 24 hours. A key that the issuer publishes no more ends the
+// tokens that it signed, remembered ones included.
 //
 // # Revocation
 //

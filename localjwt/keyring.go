@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,7 +25,9 @@ const (
 	searchPause    = 10 * time.Second // between fetches on account of unknown kids, and after a failed one
 	firstPause     = time.Second      // between failed fetches while there is no key at all
 	fetchTimeout   = 10 * time.Second
-	maxWaiting     = 256 // requests that wait for a fetch on account of an unknown kid, and kids remembered as unknown
+	maxWaiting     = 256         // requests that wait for a fetch on account of an unknown kid, and kids noted as looked for in vain
+	missedFor      = time.Minute // how long one is noted
+	manyMissed     = 3           // so many of them, and somebody invents kids
 )
 
 // keyring holds the issuer's keys and keeps them fresh without a goroutine of its own: whoever asks for a key starts the
@@ -35,18 +38,19 @@ type keyring struct {
 
 	set atomic.Pointer[keySet] // nil before the first fetch
 
-	mu      sync.Mutex
-	flight  *flight             // the one fetch under way or about to start
-	last    time.Time           // when the last fetch began, or if it failed, ended
-	failure error               // of the last fetch
-	unknown map[string]struct{} // kids that were looked for in set, which was fetched to find them
-	waiting int                 // requests that wait on account of an unknown kid
+	mu       sync.Mutex
+	flight   *flight              // the one fetch under way or about to start
+	failure  error                // of the last fetch
+	failed   time.Time            // when one last failed
+	searched time.Time            // when the last one on account of an unknown kid began
+	missed   map[string]time.Time // the kids that were looked for in vain since a new key came, and when
+	waiting  int                  // requests that wait on account of an unknown kid
 }
 
 // answer is a key set as the issuer sent it.
 type answer struct {
 	body         []byte
-	cacheControl string
+	cacheControl []string
 	sent         time.Time // when it was asked for: later keys are not in it
 }
 
@@ -61,15 +65,16 @@ type keySet struct {
 
 // flight is one fetch that any number of goroutines wait for.
 type flight struct {
-	done chan struct{}
-	err  error // set before done is closed
+	search bool // on account of an unknown kid
+	done   chan struct{}
+	err    error // set before done is closed
 }
 
 func newKeyring(issuer *oauth.Issuer, logger *slog.Logger) *keyring {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &keyring{logger: logger, fetch: func(ctx context.Context) (*answer, error) {
+	return &keyring{logger: logger, missed: make(map[string]time.Time), fetch: func(ctx context.Context) (*answer, error) {
 		url, err := issuer.URL(ctx, oauth.JWKS)
 		if err != nil {
 			return nil, err
@@ -78,7 +83,7 @@ func newKeyring(issuer *oauth.Issuer, logger *slog.Logger) *keyring {
 		if err != nil {
 			return nil, err
 		}
-		return &answer{resp.Body, resp.Header.Get("Cache-Control"), resp.Sent}, nil
+		return &answer{resp.Body, resp.Header.Values("Cache-Control"), resp.Sent}, nil
 	}}
 }
 
@@ -95,11 +100,11 @@ func (r *keyring) current(ctx context.Context, now time.Time) (*keySet, error) {
 		return set, nil
 	}
 	serves := set != nil && now.Before(set.end)
-	if !serves && r.failure != nil && r.flight == nil && now.Before(r.last.Add(firstPause)) {
+	if !serves && r.failure != nil && r.flight == nil && now.Before(r.failed.Add(firstPause)) {
 		defer r.mu.Unlock()
 		return nil, unavailable(r.failure)
 	}
-	f := r.join(0)
+	f := r.join(0, false)
 	r.mu.Unlock()
 	if serves && now.Before(set.old) {
 		return set, nil
@@ -118,8 +123,8 @@ func (r *keyring) current(ctx context.Context, now time.Time) (*keySet, error) {
 
 // find returns the key with that id, or nil when the issuer publishes none. An unknown id may be that of a key younger than
 // the set in hand: then find waits for a set that was asked for after find was called. All who wait share one fetch, which
-// begins searchPause after the one before at the earliest, so a key that is really new is found, however many tokens claim
-// keys that are not there.
+// begins searchPause after the one before at the earliest, so that a rotation refuses no request. Where one unknown id comes
+// after the other, nobody waits any more, and the set in hand, which is no older than searchPause then, decides.
 func (r *keyring) find(ctx context.Context, id string) (*key, error) {
 	asked := time.Now()
 	set, err := r.current(ctx, asked)
@@ -131,7 +136,7 @@ func (r *keyring) find(ctx context.Context, id string) (*key, error) {
 			return k, nil
 		}
 		if !set.sent.Before(asked) {
-			r.remember(id, set)
+			r.miss(id)
 			return nil, nil
 		}
 		if set, err = r.search(ctx, id, asked); set == nil && err == nil {
@@ -141,31 +146,29 @@ func (r *keyring) find(ctx context.Context, id string) (*key, error) {
 }
 
 // search waits for the next key set, unless there is one that was asked for after asked. It returns nil without one when the
-// id was looked for in the set in hand a moment ago.
+// set in hand decides.
 func (r *keyring) search(ctx context.Context, id string, asked time.Time) (*keySet, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
-	if set := r.set.Load(); !set.sent.Before(asked) {
+	set, pause := r.set.Load(), time.Until(r.searched.Add(searchPause))
+	switch {
+	case !set.sent.Before(asked):
 		r.mu.Unlock()
 		return set, nil
-	}
-	soonest := time.Until(r.last.Add(searchPause))
-	if _, known := r.unknown[id]; known && soonest > 0 {
+	case r.failure == nil && pause > 0 && r.invented(id):
 		r.mu.Unlock()
 		return nil, nil
-	}
-	if r.failure != nil && r.flight == nil && soonest > 0 {
+	case r.failure != nil && r.flight == nil && time.Since(r.failed) < searchPause:
 		defer r.mu.Unlock()
 		return nil, unavailable(r.failure)
-	}
-	if r.waiting >= maxWaiting {
+	case r.waiting >= maxWaiting:
 		r.mu.Unlock()
 		return nil, unavailable(fmt.Errorf("%d requests wait for the issuer's next key set already", maxWaiting))
 	}
 	r.waiting++
-	f := r.join(soonest)
+	f := r.join(pause, true)
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
@@ -181,22 +184,26 @@ func (r *keyring) search(ctx context.Context, id string, asked time.Time) (*keyS
 	return r.set.Load(), nil
 }
 
-// remember notes that set, fetched to find the key, has none with that id.
-func (r *keyring) remember(id string, set *keySet) {
+// miss notes that the key with that id was looked for in vain.
+func (r *keyring) miss(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.set.Load() == set && len(r.unknown) < maxWaiting {
-		if r.unknown == nil {
-			r.unknown = make(map[string]struct{})
-		}
-		r.unknown[id] = struct{}{}
+	maps.DeleteFunc(r.missed, func(_ string, at time.Time) bool { return time.Since(at) >= missedFor })
+	if len(r.missed) < maxWaiting {
+		r.missed[id] = time.Now()
 	}
 }
 
+// invented tells that the key with that id is not worth waiting for. r.mu is held.
+func (r *keyring) invented(id string) bool {
+	_, missed := r.missed[id]
+	return missed || len(r.missed) >= manyMissed
+}
+
 // join returns the fetch under way, or else starts one after a delay. r.mu is held.
-func (r *keyring) join(delay time.Duration) *flight {
+func (r *keyring) join(delay time.Duration, search bool) *flight {
 	if r.flight == nil {
-		r.flight = &flight{done: make(chan struct{})}
+		r.flight = &flight{search: search, done: make(chan struct{})}
 		go r.fly(r.flight, delay)
 	}
 	return r.flight
@@ -225,10 +232,12 @@ func (r *keyring) fly(f *flight, delay time.Duration) {
 	defer r.mu.Unlock()
 	if err == nil {
 		r.replace(set)
-		r.last = started
 	} else {
 		r.postpone()
-		r.last = time.Now()
+		r.failed = time.Now()
+	}
+	if f.search {
+		r.searched = started
 	}
 	if (err == nil) != (r.failure == nil) {
 		r.report(err)
@@ -240,7 +249,10 @@ func (r *keyring) fly(f *flight, delay time.Duration) {
 func (r *keyring) load(ctx context.Context) (_ *keySet, err error) {
 	defer guard.Panic(r.logger, &err)
 	a, err := r.fetch(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // ours, not that of any caller, and must not pass for theirs
+		return nil, fmt.Errorf("expected the key set within %s, got none", fetchTimeout)
+	case err != nil:
 		return nil, err
 	}
 	keys, skipped, err := parseKeys(a.body)
@@ -259,17 +271,21 @@ func (r *keyring) load(ctx context.Context) (_ *keySet, err error) {
 
 // replace makes set the one to go by and marks the keys that it has no more. r.mu is held.
 func (r *keyring) replace(set *keySet) {
+	stayed := 0
 	if before := r.set.Load(); before != nil {
 		for id, old := range before.keys {
 			if same := set.keys[id]; same != nil && same.equal(old) {
 				set.keys[id] = old
+				stayed++
 			} else {
 				old.gone.Store(true)
 			}
 		}
 	}
+	if stayed < len(set.keys) {
+		clear(r.missed)
+	}
 	r.set.Store(set)
-	r.unknown = nil
 }
 
 // postpone lets the set in hand serve on, without anybody waiting, until it is time for another try. r.mu is held.
@@ -302,9 +318,9 @@ func unavailable(err error) error {
 }
 
 // keysAge reads how long the key set may be kept (RFC 9111 §5.2.2), within bounds.
-func keysAge(cacheControl string) time.Duration {
+func keysAge(cacheControl []string) time.Duration {
 	age := defaultKeysAge
-	for directive := range strings.SplitSeq(cacheControl, ",") {
+	for directive := range strings.SplitSeq(strings.Join(cacheControl, ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		switch strings.ToLower(name) {
 		case "no-store", "no-cache":

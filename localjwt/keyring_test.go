@@ -117,6 +117,7 @@ func TestKeysAreRefreshedInTheBackgroundAsCacheControlSays(t *testing.T) {
 }
 
 func TestKeysAgeIsBounded(t *testing.T) {
+	assert.Equal(t, 10*time.Minute, keysAge([]string{"public", "max-age=600"}), "in two lines")
 	for header, want := range map[string]time.Duration{
 		"":                                 5 * time.Minute,
 		"must-revalidate":                  5 * time.Minute,
@@ -133,7 +134,7 @@ func TestKeysAgeIsBounded(t *testing.T) {
 		"no-cache, max-age=3600":           time.Minute,
 		"public, max-age=1200, s-maxage=1": 20 * time.Minute,
 	} {
-		assert.Equal(t, want, keysAge(header), header)
+		assert.Equal(t, want, keysAge([]string{header}), header)
 	}
 }
 
@@ -275,6 +276,10 @@ func TestAKeyPublishedWhileTheSetIsFetchedIsFound(t *testing.T) {
 func TestWaitersAreBounded(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		accepts(t, v, signedBy("one"))
+		i.misbehave(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return answerJSON(r, "", object{"keys": []any{jwk("one", "RS256", rsaKey.Public())}})
+		})
 		time.Sleep(time.Second)
 		var wg sync.WaitGroup
 		for n := range maxWaiting {
@@ -287,25 +292,103 @@ func TestWaitersAreBounded(t *testing.T) {
 		assert.Zero(t, time.Since(start))
 		wg.Wait()
 		assert.Zero(t, v.keys.waiting)
-		assert.LessOrEqual(t, len(v.keys.unknown), maxWaiting)
-		time.Sleep(time.Millisecond)
+		assert.LessOrEqual(t, len(v.keys.missed), maxWaiting)
+		i.misbehave(nil)
 		publishKeys(i, jwk("one", "RS256", rsaKey.Public()), jwk("one too many", "RS256", rsaKey.Public()))
+		time.Sleep(searchPause)
 		accepts(t, v, signedBy("one too many"))
-		assert.LessOrEqual(t, time.Since(start), 20*time.Second, "who comes again is served when there is room")
+	})
+}
+
+// Whoever waits has a reason to: a new key. One who sends a token of one unknown key after the other soon waits no more, and holds
+// nobody's connection.
+func TestInventedKidsAreRefusedWithoutWaiting(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		accepts(t, v, signedBy("one"))
+		for n := range manyMissed {
+			time.Sleep(time.Second)
+			refusesToken(t, v, signedBy(fmt.Sprint("invented", n)))
+		}
+		start, calls := time.Now(), i.asked()
+		for n := range 100 {
+			time.Sleep(time.Millisecond)
+			refusesToken(t, v, signedBy(fmt.Sprint("another", n)))
+		}
+		assert.Equal(t, 100*time.Millisecond, time.Since(start), "nobody waits")
+		assert.Equal(t, calls, i.asked())
+
+		publishKeys(i, jwk("one", "RS256", rsaKey.Public()), jwk("two", "RS256", rsaKey.Public()))
+		time.Sleep(searchPause)
+		accepts(t, v, signedBy("two"))
+		publishKeys(i, jwk("three", "RS256", rsaKey.Public()))
+		time.Sleep(time.Second)
+		start = time.Now()
+		accepts(t, v, signedBy("three"))
+		assert.Equal(t, searchPause-time.Second, time.Since(start), "since a new key came, waiting is worth it again")
+	})
+}
+
+func TestKidsThatWereInventedAreForgotten(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		accepts(t, v, signedBy("one"))
+		for n := range 2 * manyMissed {
+			time.Sleep(time.Millisecond)
+			refusesToken(t, v, signedBy(fmt.Sprint("invented", n)))
+		}
+		time.Sleep(missedFor)
+		refusesToken(t, v, signedBy("retired"))
+		publishKeys(i, jwk("two", "RS256", rsaKey.Public()))
+		time.Sleep(time.Second)
+		accepts(t, v, signedBy("two"))
+	})
+}
+
+func TestATokenThatEndsWhileItsKeyIsFetchedIsRefused(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		accepts(t, v, signedBy("one"))
+		i.misbehave(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return answerJSON(r, "", object{"keys": []any{jwk("two", "RS256", rsaKey.Public())}})
+		})
+		time.Sleep(time.Second)
+		_, err := v.Verify(t.Context(), signWith(rs256("two"), with(good(), object{"exp": time.Now().Unix() - 27}), rsaKey))
+		require.ErrorIs(t, err, postern.ErrInvalidToken)
+		require.ErrorContains(t, err, "expired at")
+	})
+}
+
+// The issuer signs with one new key after the other, each the moment it publishes it.
+func TestRotationRefusesNoRequestHoweverSoonAfterAFetch(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		accepts(t, v, signedBy("one"))
+		time.Sleep(time.Millisecond)
+		publishKeys(i, jwk("two", "RS256", rsaKey.Public()))
+		start := time.Now()
+		accepts(t, v, signedBy("two"))
+		assert.Zero(t, time.Since(start), "the fetch before was on nobody's account")
+		time.Sleep(time.Millisecond)
+		publishKeys(i, jwk("three", "RS256", rsaKey.Public()))
+		accepts(t, v, signedBy("three"))
+		assert.Equal(t, searchPause, time.Since(start))
+		assert.Equal(t, 3, i.asked())
 	})
 }
 
 func TestAWaiterLeavesWithItsContext(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		accepts(t, v, signedBy("one"))
+		i.misbehave(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return answerJSON(r, "", object{"keys": []any{jwk("one", "RS256", rsaKey.Public()), jwk("two", "RS256", rsaKey.Public())}})
+		})
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		_, err := v.Verify(ctx, signedBy("two"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, postern.ErrInvalidToken)
-		publishKeys(i, jwk("one", "RS256", rsaKey.Public()), jwk("two", "RS256", rsaKey.Public()))
-		accepts(t, v, signedBy("two")) // the fetch goes on for the others
+		accepts(t, v, signedBy("two"))
+		assert.Equal(t, 2, i.asked(), "the fetch goes on for the others")
 	})
 }
 
@@ -383,6 +466,17 @@ func TestARequestDuringAnOutageIsUnavailableNotInvalid(t *testing.T) {
 		require.ErrorIs(t, err, postern.ErrUnavailable)
 		assert.Zero(t, time.Since(start), "nor does anybody wait for it")
 		assert.Equal(t, calls, i.asked())
+	})
+}
+
+// Whoever asks errors.Is(err, context.DeadlineExceeded) asks about a deadline of their own.
+func TestAnIssuerThatIsSilentIsUnavailableAndNoEndOfTheContext(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		i.misbehave(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
+		_, err := v.Verify(t.Context(), signedBy("one"))
+		require.ErrorIs(t, err, postern.ErrUnavailable)
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "within 10s")
 	})
 }
 

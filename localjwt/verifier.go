@@ -242,6 +242,9 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	if err := k.verify(t); err != nil {
 		return nil, refused(err)
 	}
+	if err := v.policy.check(c); err != nil { // again: the key may have taken a while to come
+		return nil, refused(err)
+	}
 	payload := t.payload
 	if c.ofClientsProject {
 		payload = without(payload, clientsRoles)
