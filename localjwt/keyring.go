@@ -288,12 +288,13 @@ func (r *keyring) replace(set *keySet) {
 	r.set.Store(set)
 }
 
-// postpone lets the set in hand serve on, without anybody waiting, until it is time for another try. r.mu is held.
+// postpone lets the set in hand serve on, without anybody waiting, until it is time for another try. Who comes much later than
+// that waits again: meanwhile the issuer may be back, and have taken a key away. r.mu is held.
 func (r *keyring) postpone() {
 	if set := r.set.Load(); set != nil {
-		later := *set
-		later.old = set.end
-		if later.renew = time.Now().Add(searchPause); later.renew.After(set.end) {
+		later, now := *set, time.Now()
+		later.renew, later.old = now.Add(searchPause), now.Add(maxKeysAge)
+		if later.renew.After(set.end) {
 			later.renew = set.end
 		}
 		r.set.Store(&later)

@@ -159,6 +159,20 @@ func TestOneWhoComesLateIsNotRefusedInAnOutage(t *testing.T) {
 	})
 }
 
+func TestOneWhoComesLateAfterAnOutageWaitsForFreshKeys(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		token := signedBy("one")
+		accepts(t, v, token)
+		i.misbehave(refuses)
+		time.Sleep(5 * time.Minute)
+		accepts(t, v, token)
+		i.misbehave(nil)
+		publishKeys(i, jwk("two", "RS256", otherRSA.Public()))
+		time.Sleep(time.Hour)
+		refusesToken(t, v, token)
+	})
+}
+
 func TestAKeyThatIsGoneEndsItsTokens(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		token := signedBy("one")
