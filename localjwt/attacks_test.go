@@ -195,6 +195,8 @@ func attacks() []attack {
 		{"Kid in another case", head(`{"alg":"RS256","Kid":"rs256","typ":"JWT"}`), `"kid", got another spelling`},
 		{"kid with the Kelvin sign", head(`{"alg":"RS256","kid":"rs256","\u212aid":"rs512","typ":"JWT"}`), `"kid", got another spelling`},
 		{"alg twice, one escaped", head(`{"alg":"RS256","\u0061lg":"none","kid":"rs256","typ":"JWT"}`), `"alg" once, got it twice`},
+		{"a header twice that nobody knows", head(`{"alg":"RS256","kid":"rs256","typ":"JWT","x":1,"x":2}`), "got it twice"},
+		{"a header in two cases that nobody knows", head(`{"alg":"RS256","kid":"rs256","typ":"JWT","x":1,"X":2}`), "got it twice"},
 		{"JKU in another case", head(`{"alg":"RS256","kid":"rs256","typ":"JWT","JKU":"https://evil.example.com"}`), `"jku", got another spelling`},
 		{"exp twice", member(`"exp":99999999999`), `"exp" once, got it twice`},
 		{"iss twice", member(`"iss":"https://evil.example.com"`), `"iss" once, got it twice`},

@@ -72,8 +72,9 @@ func parse(token string) (*jws, error) {
 // types of a token, in any case (RFC 9068 §4, RFC 7515 §4.1.9). ZITADEL writes JWT.
 var types = []string{"JWT", "at+jwt", "application/at+jwt"}
 
-// headers are the names that decide something here, so that they may stand only once and in no other spelling.
-var headers = append([]string{"alg", "kid", "typ"}, refusedHeaders...)
+// headers are the names that decide something here, so that they may stand only once and in no other spelling; all others, too, may
+// stand only once (RFC 7515 §4).
+var headers = slices.Concat([]string{"alg", "kid", "typ"}, refusedHeaders, []string{"*"})
 
 // refusedHeaders ask for something that an access token of ZITADEL never needs: extensions that must be understood (crit,
 // b64), another token inside (cty), encryption or compression (enc, zip), and keys that the token brings along or points to,

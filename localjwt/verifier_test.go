@@ -208,15 +208,28 @@ func TestATokenThatLivesLongIsVerifiedAnewEachDay(t *testing.T) {
 }
 
 func TestAHitAllocatesNothing(t *testing.T) {
-	v := newIssuer().verifier(t)
-	token := sign(nil)
-	accepts(t, v, token)
-	allocs := testing.AllocsPerRun(1000, func() {
-		if _, err := v.Verify(t.Context(), token); err != nil {
-			t.Error(err)
-		}
-	})
-	assert.Zero(t, allocs)
+	for name, change := range map[string]func(*Config){
+		"alone":     func(*Config) {},
+		"rechecked": func(cfg *Config) { cfg.Introspection, cfg.Recheck = &introspector{answer: active}, time.Hour },
+		"evicting":  func(cfg *Config) { cfg.Introspection = &introspector{answer: active} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, token := newIssuer().verifier(t, change), sign(nil)
+			if name == "evicting" {
+				v.EvictToken(token)
+			}
+			v.EvictSubject("somebody else")
+			ctx := t.Context()
+			for range 2 {
+				accepts(t, v, token)
+			}
+			assert.Zero(t, testing.AllocsPerRun(1000, func() {
+				if _, err := v.Verify(ctx, token); err != nil {
+					t.Error(err)
+				}
+			}))
+		})
+	}
 }
 
 func TestManyGoroutinesVerifyAtOnce(t *testing.T) {
