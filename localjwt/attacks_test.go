@@ -212,6 +212,8 @@ func attacks() []attack {
 		{"Iss besides", member(`"Iss":"https://id.example.com"`), `"iss", got another spelling`},
 		{"sub with a long s besides", member(`"ſub":"1"`), `"sub", got another spelling`},
 		{"at_hash in another case", member(`"AT_HASH":"x"`), `"at_hash", got another spelling`},
+		{"c_hash in another case", member(`"C_Hash":"x"`), `"c_hash", got another spelling`},
+		{"azp in another case", member(`"AZP":"x"`), `"azp", got another spelling`},
 		{"roles twice", member(`"` + rolesClaim + `":{"owner":{"1":"x"}}`), "got it twice"},
 		{"roles in another case besides", member(`"` + strings.ToUpper(rolesClaim) + `":{"owner":{"1":"x"}}`), "got another spelling"},
 		{"roles of another type", without(rolesClaim, `"`+rolesClaim+`":["owner"]`), rolesClaim},

@@ -91,12 +91,19 @@ func TestEachAlgorithmOfTheListIsTaken(t *testing.T) {
 }
 
 func TestWhatMayDiffer(t *testing.T) {
-	v := newIssuer().verifier(t)
+	i := newIssuer()
+	v := i.verifier(t)
 	header := func(changes object) string {
 		return signWith(with(object{"alg": "RS256", "kid": "rs256", "typ": "JWT"}, changes), good(), rsaKey)
 	}
 	now := time.Now().Unix()
+	longest := signText(`{"alg":"RS256","kid":"rs256","typ":"JWT" }`, string(must(json.Marshal(with(good(), object{"x": strings.Repeat("x", 11_667)})))), rsaKey)
+	require.Equal(t, maxToken, len(longest))
+	id := strings.Repeat("k", maxKeyID)
+	publishKeys(i, jwk("rs256", "RS256", rsaKey.Public()), jwk(id, "RS256", rsaKey.Public()))
 	for rule, token := range map[string]string{
+		"16 KiB":                          longest,
+		"a kid of 256 bytes":              header(object{"kid": id}),
 		"typ at+jwt":                      header(object{"typ": "at+jwt"}),
 		"typ application/at+jwt":          header(object{"typ": "application/at+jwt"}),
 		"typ in another case":             header(object{"typ": "AT+JWT"}),
@@ -175,6 +182,13 @@ func TestEveryMistakeInAConfigIsReported(t *testing.T) {
 	require.ErrorContains(t, err, "Audience", "a verifier for nobody would take tokens meant for anybody")
 	_, err = New(Config{Issuer: testIssuer, Audience: []string{"a"}})
 	require.NoError(t, err)
+}
+
+func TestOneOfSeveralAudiencesIsEnough(t *testing.T) {
+	v := newIssuer().verifier(t, func(cfg *Config) { cfg.Audience = []string{"999", testProject} })
+	accepts(t, v, sign(nil))
+	accepts(t, v, sign(object{"aud": "999"}))
+	refusesToken(t, v, sign(object{"aud": "998"}))
 }
 
 func TestAConfigIsCopied(t *testing.T) {
