@@ -100,7 +100,7 @@ func (r *keyring) current(ctx context.Context, now time.Time) (*keySet, error) {
 		return set, nil
 	}
 	serves := set != nil && now.Before(set.end)
-	if !serves && r.failure != nil && r.flight == nil && now.Before(r.failed.Add(firstPause)) {
+	if !serves && r.failure != nil && now.Before(r.failed.Add(firstPause)) {
 		defer r.mu.Unlock()
 		return nil, unavailable(r.failure)
 	}

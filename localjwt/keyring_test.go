@@ -197,6 +197,18 @@ func TestAKeyThatChangedUnderItsKidEndsItsTokens(t *testing.T) {
 	})
 }
 
+func TestAKeyThatChangedItsAlgorithmEndsItsTokens(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		token := signedBy("one")
+		accepts(t, v, token)
+		publishKeys(i, jwk("one", "PS256", rsaKey.Public()))
+		time.Sleep(4 * time.Minute)
+		accepts(t, v, token)
+		synctest.Wait()
+		refusesToken(t, v, token)
+	})
+}
+
 func TestRotationRefusesNoRequest(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		before := signedBy("one")
@@ -403,6 +415,19 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 		require.NotErrorIs(t, err, postern.ErrInvalidToken)
 		accepts(t, v, signedBy("two"))
 		assert.Equal(t, 2, i.asked(), "the fetch goes on for the others")
+	})
+}
+
+func TestOneWhoIsGoneCausesNoFetch(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		accepts(t, v, signedBy("one"))
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := v.Verify(ctx, signedBy("two"))
+		require.ErrorIs(t, err, context.Canceled)
+		synctest.Wait()
+		assert.Equal(t, 1, i.asked())
 	})
 }
 

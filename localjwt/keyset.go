@@ -45,9 +45,10 @@ func (k *key) verify(t *jws) error {
 	return nil
 }
 
+// equal tells whether two keys of one id are the same.
 func (k *key) equal(other *key) bool {
 	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.id == other.id && slices.Equal(k.algorithms, other.algorithms) && public.Equal(other.public)
+	return ok && slices.Equal(k.algorithms, other.algorithms) && public.Equal(other.public)
 }
 
 // parseKeys reads a JWK Set (RFC 7517 §5). A key that this package cannot or must not use is left out and named in skipped:

@@ -143,6 +143,7 @@ func TestAKeySetThatCannotBeReadIsAnError(t *testing.T) {
 	for i := range many {
 		many[i] = jwk(fmt.Sprint(i), "ES256", p256Key.Public())
 	}
+	good := string(keySetOf(jwk("a", "ES256", p256Key.Public())))
 	for rule, text := range map[string]string{
 		"empty":            ``,
 		"no JSON":          `keys`,
@@ -151,8 +152,9 @@ func TestAKeySetThatCannotBeReadIsAnError(t *testing.T) {
 		"keys null":        `{"keys":null}`,
 		"no key":           `{"keys":[]}`,
 		"keys an object":   `{"keys":{"kty":"RSA"}}`,
-		"keys twice":       `{"keys":[],"keys":[]}`,
-		"KEYS":             `{"KEYS":[]}`,
+		"keys twice":       `{"keys":[],` + good[1:],
+		"KEYS":             strings.Replace(good, "keys", "KEYS", 1),
+		"KEYS besides":     `{"KEYS":[],` + good[1:],
 		"too many keys":    string(keySetOf(many...)),
 		"no UTF-8":         "{\"keys\":\"\xff\"}",
 		"cut in the midst": string(keySetOf(jwk("a", "RS256", rsaKey.Public())))[:200],

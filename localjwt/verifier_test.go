@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -287,6 +288,15 @@ func TestNothingOfATokenIsPrinted(t *testing.T) {
 		assert.NotContains(t, text, "admin")
 	}
 	assert.Equal(t, "localjwt.Verifier("+testIssuer+")", fmt.Sprint(v))
+}
+
+func TestWhatGolangJWTRefusesIsRefusedThoughNobodyCanExplainIt(t *testing.T) {
+	p := newPolicy(testIssuer, []string{testProject}, 0)
+	c := must(readClaims(string(must(json.Marshal(good())))))
+	require.NoError(t, p.check(c))
+	p.validator = jwt.NewValidator(jwt.WithSubject("somebody else"))
+	require.NoError(t, p.explain(c))
+	require.ErrorIs(t, p.check(c), jwt.ErrTokenInvalidSubject)
 }
 
 func TestErrorsSayWhatToDo(t *testing.T) {
