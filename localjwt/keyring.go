@@ -160,7 +160,7 @@ func (r *keyring) search(ctx context.Context, id string, asked time.Time) (*keyS
 	case r.failure == nil && pause > 0 && r.invented(id):
 		r.mu.Unlock()
 		return nil, nil
-	case r.failure != nil && r.flight == nil && time.Since(r.failed) < searchPause:
+	case r.failure != nil && time.Since(r.failed) < searchPause:
 		defer r.mu.Unlock()
 		return nil, unavailable(r.failure)
 	case r.waiting >= maxWaiting:
