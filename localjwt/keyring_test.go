@@ -74,6 +74,16 @@ func TestNewDoesNoIO(t *testing.T) {
 	})
 }
 
+func TestATokenForOthersCausesNoFetch(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		for _, changes := range []object{{"iss": "https://evil.example.com"}, {"aud": "999"}, {"exp": 1}, {"at_hash": "x"}, {"jti": nil}} {
+			refusesToken(t, v, signWith(rs256("one"), with(good(), changes), rsaKey))
+		}
+		refusesToken(t, v, signWith(object{"alg": "none", "kid": "one", "typ": "JWT"}, good(), rsaKey))
+		assert.Zero(t, i.asked())
+	})
+}
+
 func TestManyFirstRequestsShareOneFetch(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		release := make(chan struct{})
@@ -182,6 +192,35 @@ func TestAKeyThatIsGoneEndsItsTokens(t *testing.T) {
 		accepts(t, v, token) // starts the fetch
 		synctest.Wait()
 		refusesToken(t, v, token)
+	})
+}
+
+func TestAKeyThatIsGoneAfterAWhileEndsItsTokens(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		token := signedBy("one")
+		for range 5 {
+			accepts(t, v, token)
+			synctest.Wait()
+			time.Sleep(4 * time.Minute)
+		}
+		publishKeys(i, jwk("two", "RS256", otherRSA.Public()))
+		accepts(t, v, token)
+		synctest.Wait()
+		refusesToken(t, v, token)
+	})
+}
+
+func TestAKeyThatComesBackIsGoodAgain(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		token := signedBy("one")
+		accepts(t, v, token)
+		publishKeys(i, jwk("two", "RS256", otherRSA.Public()))
+		time.Sleep(5 * time.Minute)
+		refusesToken(t, v, token)
+		publishKeys(i, jwk("one", "RS256", rsaKey.Public()))
+		time.Sleep(5 * time.Minute)
+		first := must(v.Verify(t.Context(), token))
+		assert.Same(t, first, must(v.Verify(t.Context(), token)), "and its tokens are remembered")
 	})
 }
 
@@ -482,6 +521,20 @@ func TestOldKeysStayThroughAnOutageForADay(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestKeysServeADayAndNotAMomentLonger(t *testing.T) {
+	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
+		token := signWith(rs256("one"), with(good(), object{"exp": time.Now().Add(48 * time.Hour).Unix()}), rsaKey)
+		accepts(t, v, token)
+		begin := time.Now()
+		i.misbehave(refuses)
+		time.Sleep(24*time.Hour - 5*time.Second)
+		accepts(t, v, token)
+		time.Sleep(time.Until(begin.Add(24 * time.Hour)))
+		_, err := v.Verify(t.Context(), token)
+		require.ErrorIs(t, err, postern.ErrUnavailable)
+	})
 }
 
 func TestARequestDuringAnOutageIsUnavailableNotInvalid(t *testing.T) {
