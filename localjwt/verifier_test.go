@@ -213,6 +213,36 @@ func TestAVerifiedTokenIsRememberedUntilItEnds(t *testing.T) {
 	})
 }
 
+func TestAsManyTokensAreRememberedAsConfigSays(t *testing.T) {
+	v := newIssuer().verifier(t, func(cfg *Config) { cfg.MaxEntries = 1000 })
+	for n := range 50 {
+		accepts(t, v, signWith(object{"alg": "EdDSA", "kid": "eddsa", "typ": "JWT"}, with(good(), object{"jti": fmt.Sprint(n)}), ed25519Key))
+	}
+	assert.Equal(t, 50, v.tokens.Counts().Entries)
+	v = newIssuer().verifier(t, func(cfg *Config) { cfg.MaxEntries = 16 })
+	for n := range 50 {
+		accepts(t, v, signWith(object{"alg": "EdDSA", "kid": "eddsa", "typ": "JWT"}, with(good(), object{"jti": fmt.Sprint(n)}), ed25519Key))
+	}
+	assert.LessOrEqual(t, v.tokens.Counts().Entries, 16)
+}
+
+func TestKeysAreAskedForAsConfigSays(t *testing.T) {
+	i := newIssuer()
+	i.url = "http://id.example.com"
+	var asked int
+	server := roundTripper(func(r *http.Request) (*http.Response, error) {
+		assert.Equal(t, []string{"acme.example.com"}, r.Header["X-Zitadel-Instance-Host"])
+		asked++
+		return i.RoundTrip(r)
+	})
+	v := i.verifier(t, func(cfg *Config) {
+		cfg.AllowHTTP, cfg.HTTPClient = true, &http.Client{Transport: server}
+		cfg.Header = http.Header{"x-zitadel-instance-host": {"acme.example.com"}}
+	})
+	accepts(t, v, sign(object{"iss": i.url}))
+	assert.Equal(t, 2, asked, "discovery, and the keys")
+}
+
 func TestATokenThatLivesLongIsVerifiedAnewEachDay(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
 		token := signWith(rs256("one"), with(good(), object{"exp": 253402300799}), rsaKey)
