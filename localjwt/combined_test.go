@@ -142,6 +142,21 @@ func TestManyRequestsWithANewJWTCauseOneRecheck(t *testing.T) {
 	}
 }
 
+func TestAJWTIsNotRecheckedWhileItIs(t *testing.T) {
+	combined(t, time.Second, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
+		in.will(func(ctx context.Context, token string) (*postern.Identity, error) {
+			time.Sleep(5 * time.Second)
+			return active(ctx, token)
+		})
+		token := sign(nil)
+		for range 200 {
+			accepts(t, v, token)
+			time.Sleep(100 * time.Millisecond)
+		}
+		assert.LessOrEqual(t, in.calls(), 4)
+	})
+}
+
 // introspect takes tokens as long as those that are verified here; else a recheck would call a long one invalid.
 func TestALongJWTIsGoodAfterItsRecheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -448,15 +463,11 @@ func TestAnEvictionDuringARecheckWins(t *testing.T) {
 func TestAnEvictionWhileAnEvictedTokenIsAskedAboutWins(t *testing.T) {
 	combined(t, 0, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
 		in.will(func(ctx context.Context, token string) (*postern.Identity, error) {
-			time.Sleep(5 * time.Second)
+			v.EvictToken(token) // at the very moment at which introspection was asked
 			return active(ctx, token)
 		})
 		token := sign(nil)
 		v.EvictToken(token)
-		go func() {
-			time.Sleep(time.Second)
-			v.EvictToken(token)
-		}()
 		accepts(t, v, token) // it began before
 		in.will(inactive)
 		refusesToken(t, v, token)
@@ -522,6 +533,10 @@ func TestEvictionsAreBounded(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		assert.Len(t, e.at, 100)
+		for range 1000 {
+			e.EvictSubject("again and again")
+			time.Sleep(time.Nanosecond)
+		}
 		assert.LessOrEqual(t, len(e.order), 2*e.limit)
 		token := func(sub string, issued time.Time) *entry {
 			return &entry{verified: &verified{tokenID: "t", subject: sub, issued: issued}}
@@ -532,6 +547,20 @@ func TestEvictionsAreBounded(t *testing.T) {
 		assert.True(t, e.concern(token("nobody", begin.Add(900*time.Second))))
 		assert.False(t, e.concern(token("nobody", begin.Add(901*time.Second))))
 		assert.True(t, e.concern(token("again and again", begin.Add(999*time.Second))))
+	})
+}
+
+func TestAnEvictionOfAllOutlivesThoseBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEvictions()
+		e.limit = 1
+		e.EvictSubject("x")
+		time.Sleep(10 * time.Second)
+		issued := time.Now()
+		time.Sleep(10 * time.Second)
+		e.EvictAll()
+		e.EvictSubject("y") // and x is forgotten
+		assert.True(t, e.concern(&entry{verified: &verified{tokenID: "t", subject: "z", issued: issued}}))
 	})
 }
 

@@ -67,7 +67,25 @@ func TestUnknownIssuersAreRefusedWithoutACall(t *testing.T) {
 		}
 		_, err := s.Verify(t.Context(), sign(of("https://evil.example.com")))
 		require.ErrorContains(t, err, `expected one of ["https://id.example.com" "https://id.example.org"], got "https://evil.example.com"`)
+		refusesToken(t, s, sign(object{"aud": "999"}))
 		assert.Zero(t, one.asked()+two.asked()+in.calls())
+		assert.Zero(t, s.known.Counts().Entries, "nor is anything remembered")
+	})
+}
+
+func TestAnIssuersConfigIsCopied(t *testing.T) {
+	several(t, func(t *testing.T, one, two *issuer, cfg IssuersConfig) {
+		cfg.Hosts = map[string]postern.Verifier{"api.example.com": &introspector{answer: active}}
+		s := must(NewIssuers(cfg))
+		cfg.Hosts["evil.example.com"] = cfg.Hosts["api.example.com"]
+		cfg.Verifiers[0] = cfg.Verifiers[1]
+		ask := func(host string) error {
+			_, err := s.Verify(WithHost(t.Context(), host), "opaque")
+			return err
+		}
+		require.NoError(t, ask("api.example.com"))
+		require.ErrorIs(t, ask("evil.example.com"), postern.ErrInvalidToken)
+		accepts(t, s, sign(nil))
 	})
 }
 
