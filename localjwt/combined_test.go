@@ -464,6 +464,7 @@ func TestAnEvictionWhileAnEvictedTokenIsAskedAboutWins(t *testing.T) {
 	combined(t, 0, func(t *testing.T, i *issuer, in *introspector, v *Verifier) {
 		in.will(func(ctx context.Context, token string) (*postern.Identity, error) {
 			v.EvictToken(token) // at the very moment at which introspection was asked
+			time.Sleep(5 * time.Second)
 			return active(ctx, token)
 		})
 		token := sign(nil)
