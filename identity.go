@@ -59,8 +59,8 @@ func NewIdentity(claims map[string]any) (*Identity, error) {
 }
 
 // ParseIdentity makes an Identity of a JSON object: an introspection answer (RFC 7662 §2.2) or the claims of a JWT. HasRole
-// asks the claim urn:zitadel:iam:org:project:roles, and where there is none, as in ZITADEL's JWT access tokens, the claim of
-// projectID, which may be empty.
+// asks the claim urn:zitadel:iam:org:project:roles, and where there is none, the claim of projectID, which may be empty. In the JWT
+// of a user the former is about the project of the client that asked for the token: leave it out first, as package localjwt does.
 //
 // Names match exactly. It returns an error when a claim that an Identity reads stands twice or in another case, or has a type
 // that is not its own. It decides nothing: "active", "exp" and the like are for the Verifier to judge.
