@@ -239,7 +239,10 @@ func (id *Identity) addRoles(project, value string) error {
 	if err != nil {
 		return err
 	}
-	for _, role := range roles {
+	for i, role := range roles {
+		if _, twice := roles[:i].Get(role.Name); twice {
+			return errors.New("expected each role once, got one twice")
+		}
 		orgs, err := strictjson.Parse(role.Value)
 		if err != nil {
 			return err

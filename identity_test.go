@@ -140,6 +140,7 @@ func TestANameTwiceOrInAnotherCaseIsRefused(t *testing.T) {
 	for _, claims := range []string{
 		`{"sub":"1","sub":"2"}`, `{"Sub":"1"}`, `{"exp":1,"EXP":2}`, `{"urn:zitadel:iam:org:project:ROLES":{}}`,
 		`{"urn:zitadel:iam:org:project:1:roles":{},"urn:zitadel:iam:org:project:1:roles":{}}`,
+		`{"urn:zitadel:iam:org:project:roles":{"admin":{},"admin":{"org1":"a.example"}}}`,
 	} {
 		_, err := postern.ParseIdentity([]byte(claims), "")
 		assert.Error(t, err, claims)
