@@ -27,8 +27,8 @@ import (
 
 // Config says how much a Cache keeps and for how long.
 type Config struct {
-	// MaxEntries bounds the entries, refusals included; a sixteenth of the places, and at least seven, is for
-	// refusals. Less than 16 counts as 16.
+	// MaxEntries bounds the entries, refusals included: of the places a sixteenth is for refusals, or seven where that is more, but
+	// never over a half. Less than 2 counts as 2.
 	// The table is divided into sets of seven: when as many tokens are in use as it has places, about one in seven finds its
 	// set full, so a table should have twice the places of the tokens in use.
 	MaxEntries int
@@ -48,9 +48,9 @@ type Cache[V any] struct {
 
 // New returns an empty Cache with a hash key of its own.
 func New[V any](cfg Config) *Cache[V] {
-	places := max(cfg.MaxEntries, 16)
+	places := max(cfg.MaxEntries, 2)
 	c := &Cache[V]{Hasher: newHasher(), base: time.Now(), maxLife: cfg.MaxLife}
-	refusals := max(places/16, ways)
+	refusals := min(max(places/16, maxWays), places/2)
 	c.bad.init(refusals)
 	c.good.init(places - refusals)
 	c.evictions.init(cfg.MaxLife)

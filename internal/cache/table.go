@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	ways    = 7
-	trial   = ways - 1 // the way that new entries contend for when a set is full
+	maxWays = 7
 	maxUsed = 3
 	locks   = 64
 )
 
-// table is a set-associative table: a key belongs to one set of seven ways. Readers take no lock: what they find is an item
+// table is a set-associative table: a key belongs to one set of seven ways, of fewer where there is no room for seven. Readers take no lock: what they find is an item
 // that nobody changes, and the key in it decides. Writers of a set take turns.
 type table[V any] struct {
+	ways     int // of each set; the last is the trial way, for which new entries contend when a set is full
 	sets     []set[V]
 	pasts    []past // by set; for writers
 	locks    [locks]sync.Mutex
@@ -27,18 +27,19 @@ type table[V any] struct {
 // set fills one cache line.
 type set[V any] struct {
 	tags atomic.Uint64 // a byte of each way's key, so that a lookup touches one item and not seven
-	ways [ways]atomic.Pointer[Item[V]]
+	ways [maxWays]atomic.Pointer[Item[V]]
 }
 
 // past is what writers remember about a set.
 type past struct {
-	gone [ways]uint16 // two bytes of the keys of the last that went unused, the latest first
-	hand uint8        // of the second-chance algorithm
+	gone [maxWays]uint16 // two bytes of the keys of the last that went unused, the latest first
+	hand uint8           // of the second-chance algorithm
 }
 
-// init makes room for at most places entries, of which there must be enough for one set.
+// init makes room for at most so many entries, one at least.
 func (t *table[V]) init(places int) {
-	t.sets, t.pasts = make([]set[V], places/ways), make([]past, places/ways)
+	t.ways = min(places, maxWays)
+	t.sets, t.pasts = make([]set[V], places/t.ways), make([]past, places/t.ways)
 }
 
 func (t *table[V]) index(key Key) uint64 {
@@ -70,12 +71,12 @@ func (t *table[V]) find(key Key) *Item[V] {
 // itself. (The idea is that of S3-FIFO, in a set.)
 func (t *table[V]) put(item *Item[V], now end) {
 	index := t.index(item.key)
-	s, p := &t.sets[index], &t.pasts[index]
+	s, p, trial := &t.sets[index], &t.pasts[index], t.ways-1
 	lock := &t.locks[index%locks]
 	lock.Lock()
 	defer lock.Unlock()
 	free, stale := -1, -1
-	for way := range ways {
+	for way := range t.ways {
 		old := s.ways[way].Load()
 		switch {
 		case old == nil:
@@ -100,12 +101,12 @@ func (t *table[V]) put(item *Item[V], now end) {
 	case stale >= 0:
 		s.store(stale, item)
 	case slices.Contains(p.gone[:], trace(item.key)):
-		s.store(s.unused(p), item)
+		s.store(s.unused(p, trial), item)
 	default:
 		tried := s.ways[trial].Load()
 		if tried.used.Load() > 0 {
 			tried.used.Store(0)
-			s.store(s.unused(p), tried)
+			s.store(s.unused(p, trial), tried)
 		} else {
 			copy(p.gone[1:], p.gone[:])
 			p.gone[0] = trace(tried.key)
@@ -117,11 +118,11 @@ func (t *table[V]) put(item *Item[V], now end) {
 
 func trace(key Key) uint16 { return uint16(key.b >> 8) }
 
-// unused returns a way, the trial way aside, that was not used since the hand last came by, as the second-chance algorithm has
-// it: whoever came last is looked at last.
-func (s *set[V]) unused(p *past) (way int) {
+// unused returns a way before the trial way that was not used since the hand last came by, as the second-chance algorithm has it:
+// whoever came last is looked at last. Where there is no other than the trial way it is that.
+func (s *set[V]) unused(p *past, trial int) (way int) {
 	for range (maxUsed + 1) * trial { // readers go on using meanwhile
-		way, p.hand = int(p.hand), (p.hand+1)%trial
+		way, p.hand = int(p.hand), (p.hand+1)%uint8(trial)
 		used := &s.ways[way].Load().used
 		if used.Load() == 0 {
 			break
@@ -146,7 +147,7 @@ func (t *table[V]) remove(key Key) {
 	lock.Lock()
 	defer lock.Unlock()
 	s := &t.sets[index]
-	for way := range ways {
+	for way := range t.ways {
 		if item := s.ways[way].Load(); item != nil && item.key == key {
 			s.ways[way].Store(nil)
 			t.entries.Add(-1)
