@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -77,12 +78,14 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 	}
 	asked := time.Now()
 	said, err := v.breaker(f.known).Execute(func() (said, error) { return v.ask(ctx, f) })
+	v.logBreaker(f.known)
 	if err != nil {
 		v.learn(f, err)
 		return cache.Entry[verdict]{}, err
 	}
 	if !said.entry.Bad {
 		v.hold.accepted()
+		said.entry.Since = asked // what was revoked since then is not known to be in the answer
 	}
 	if f.known {
 		v.renewed(said.entry.Value.err)
@@ -133,8 +136,14 @@ func (v *verifier) recovered(err *error) {
 	}
 	*err = &ownError{fmt.Errorf("expected an answer, got a panic (%T) from the key's Source, the HTTPClient or Shared", p)}
 	if v.panicLog.allows() { // what was panicked with may hold a token; its type and the stack do not
-		v.cfg.Logger.Error("introspect: code in use for asking the identity server panicked", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		v.log(slog.LevelError, "introspect: code in use for asking the identity server panicked", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 	}
+}
+
+// log keeps a Logger that panics from taking along what the server said.
+func (v *verifier) log(level slog.Level, text string, args ...any) {
+	defer func() { _ = recover() }()
+	v.cfg.Logger.Log(context.Background(), level, text, append(args, "issuer", v.cfg.Issuer)...)
 }
 
 // learn counts a failure, and holds further calls back where the server's answer asks for it.
@@ -155,8 +164,7 @@ func (v *verifier) learn(f *flight, err error) {
 // logRefusal logs once a minute that our credentials are refused, for as long as somebody is turned away because of it.
 func (v *verifier) logRefusal(err error) {
 	if refused(err) && v.refusalLog.allows() {
-		v.cfg.Logger.Error("introspect: the identity server refuses this API's own credentials, so no token can be checked",
-			"issuer", v.cfg.Issuer, "error", err)
+		v.log(slog.LevelError, "introspect: the identity server refuses this API's own credentials, so no token can be checked", "error", err)
 	}
 }
 
@@ -168,28 +176,48 @@ const (
 // breaker returns one of two: an attacker chooses the unknown tokens, and may have found one that makes the server fail, or one
 // whose answer is none. That must not keep it from being asked about tokens known to be good.
 func (v *verifier) breaker(known bool) *gobreaker.CircuitBreaker[said] {
-	if known {
-		return v.breakers[1]
-	}
-	return v.breakers[0]
+	return v.breakers[which(known)]
 }
 
-func newBreaker(cfg Config, tokens string) *gobreaker.CircuitBreaker[said] {
+func which(known bool) int {
+	if known {
+		return 1
+	}
+	return 0
+}
+
+func newBreaker(_ Config, about string) *gobreaker.CircuitBreaker[said] {
 	return gobreaker.NewCircuitBreaker[said](gobreaker.Settings{
+		Name:         about,
 		MaxRequests:  1,
 		Timeout:      openFor,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToOpen },
 		IsSuccessful: func(err error) bool { return !serverFailed(err) },
 		IsExcluded:   func(err error) bool { _, own := errors.AsType[*ownError](err); return own },
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			switch {
-			case from == gobreaker.StateClosed:
-				cfg.Logger.Warn("introspect: the identity server does not answer, calls are held back", "issuer", cfg.Issuer, "about", tokens)
-			case to == gobreaker.StateClosed:
-				cfg.Logger.Info("introspect: the identity server answers again", "issuer", cfg.Issuer, "about", tokens)
-			}
-		},
 	})
+}
+
+// breakerLog remembers which breakers the log has as open.
+type breakerLog struct {
+	mu     sync.Mutex
+	logged [2]bool
+}
+
+// logBreaker says once that a breaker has opened, and once that it has closed. It looks after the call: gobreaker would tell under its
+// lock, which Stats takes, too, and who is told may want those.
+func (v *verifier) logBreaker(known bool) {
+	b, o := v.breaker(known), &v.breakerLog
+	o.mu.Lock()
+	open, logged := b.State() != gobreaker.StateClosed, &o.logged[which(known)]
+	changed := *logged != open
+	*logged = open
+	o.mu.Unlock()
+	switch {
+	case changed && open:
+		v.log(slog.LevelWarn, "introspect: the identity server does not answer, calls are held back", "about", b.Name())
+	case changed:
+		v.log(slog.LevelInfo, "introspect: the identity server answers again", "about", b.Name())
+	}
 }
 
 const (
@@ -266,27 +294,38 @@ type bursts struct {
 // renewed counts an answer about a token known to be good, and warns when at least ten, and at least half of those asked about,
 // turned inactive within ten seconds.
 func (v *verifier) renewed(err error) {
-	b := &v.bursts
+	turned := errors.Is(err, errInactive)
+	if turned {
+		v.turnedInactive.Add(1)
+	}
+	asked, inactive, burst := v.bursts.count(turned)
+	if !burst {
+		return
+	}
+	v.inactiveBursts.Add(1)
+	if v.burstLog.allows() {
+		v.log(slog.LevelWarn, "introspect: many tokens that were good have turned inactive at once, which ZITADEL also says when its database fails or this API's key is broken",
+			"inactive", inactive, "asked", asked, "within", burstWindow)
+	}
+}
+
+// count counts one answer, and begins anew after a burst.
+func (b *bursts) count(turned bool) (asked, inactive int, burst bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if time.Since(b.began) > burstWindow {
 		b.began, b.asked, b.inactive = time.Now(), 0, 0
 	}
 	b.asked++
-	if !errors.Is(err, errInactive) {
-		return
+	if !turned {
+		return 0, 0, false
 	}
 	b.inactive++
-	v.turnedInactive.Add(1)
-	if b.inactive < burstSize || 2*b.inactive < b.asked {
-		return
+	asked, inactive = b.asked, b.inactive
+	if burst = inactive >= burstSize && 2*inactive >= asked; burst {
+		b.began = time.Time{}
 	}
-	v.inactiveBursts.Add(1)
-	if v.burstLog.allows() {
-		v.cfg.Logger.Warn("introspect: many tokens that were good have turned inactive at once, which ZITADEL also says when its database fails or this API's key is broken",
-			"issuer", v.cfg.Issuer, "inactive", b.inactive, "asked", b.asked, "within", burstWindow)
-	}
-	b.began = time.Time{} // count anew
+	return asked, inactive, burst
 }
 
 // oncePerMinute keeps a log calm.

@@ -67,21 +67,13 @@ func TestEvictionVoidsCallsInFlight(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				first := make(chan struct{})
-				var once sync.Once
-				s := &stub{}
-				s.say(func(r *http.Request) (int, string) {
-					held := false
-					once.Do(func() { held = true; <-first })
-					if held {
-						return active(r) // as it was before
-					}
-					return inactive(r)
-				})
+				s := &stub{answer: func(r *http.Request) (int, string) { <-first; return active(r) }} // as it was before
 				v := newVerifier(t, s)
 				var wg sync.WaitGroup
 				wg.Go(func() { assert.NoError(t, verifyErr(v, "token"), "began before the eviction") })
 				synctest.Wait()
 				evict(v)
+				s.say(inactive)
 				for range 10 {
 					wg.Go(func() { assert.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken, "began after the eviction") })
 				}
@@ -92,6 +84,26 @@ func TestEvictionVoidsCallsInFlight(t *testing.T) {
 				require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
 				require.Equal(t, 2, s.count())
 			})
+		})
+	}
+}
+
+// Of the others only the answer tells whether they concern it.
+func TestAfterEvictTokenAndEvictAllNobodyWaitsForTheCallThatTheyVoid(t *testing.T) {
+	for _, name := range []string{"EvictToken", "EvictAll"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &stub{answer: stalled}
+			v := newVerifier(t, s)
+			go func() { _ = verifyErr(v, "token") }()
+			synctest.Wait()
+			evictMethods[name](v)
+			s.say(active)
+			began := time.Now()
+			require.NoError(t, verifyErr(v, "token"))
+			require.Zero(t, time.Since(began))
+			time.Sleep(defaultTimeout)
+			require.NoError(t, verifyErr(v, "token"), "the call that was given up harms nothing")
+			require.Equal(t, 2, s.count())
 		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 var (
 	errQueueFull = fmt.Errorf("introspect: too many calls are waiting for the identity server: %w", postern.ErrUnavailable)
 	errLate      = fmt.Errorf("introspect: the identity server has not answered yet: %w", postern.ErrUnavailable)
-	errLost      = fmt.Errorf("introspect: code in use for the call, perhaps the Logger, panicked or ended its goroutine: %w", postern.ErrUnavailable)
+	errLost      = fmt.Errorf("introspect: code in use for the call panicked or ended its goroutine: %w", postern.ErrUnavailable)
 )
 
 // flight is one question to the server, for which any number of callers wait.

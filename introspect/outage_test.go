@@ -115,6 +115,26 @@ func TestWithMaxStaleAnAnswerStandsInForAServerThatDoesNotAnswerInTime(t *testin
 	})
 }
 
+func TestWithMaxStaleAnAnswerStandsInForACallerWhoseDeadlineIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale = time.Hour })
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Minute)
+		s.say(func(r *http.Request) (int, string) { time.Sleep(time.Second); return inactive(r) })
+		late, cancel := context.WithDeadline(t.Context(), time.Now())
+		defer cancel()
+		id, err := v.Verify(late, "token")
+		require.NoError(t, err)
+		require.True(t, id.Stale())
+		_, err = v.Verify(late, "another")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Second)
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken, "the server was asked all the same")
+		require.Zero(t, s.asked("another"))
+	})
+}
+
 func TestWhatASlowServerSaysTakesEffectAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stub{answer: active}

@@ -3,6 +3,7 @@ package introspect
 import (
 	"context"
 	"crypto"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -81,6 +82,47 @@ func TestAPanicOfTheLoggerEndsNothing(t *testing.T) {
 	v := newVerifier(t, &stub{answer: status(401, "")}, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(panickingLog{}, nil)) })
 	require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
 	require.Zero(t, v.Stats().InFlight)
+}
+
+// Nor does it take along what the server said.
+func TestAPanicOfTheLoggerLeavesTheVerdictsOfABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxStale, c.Logger = time.Hour, slog.New(slog.NewTextHandler(panickingLog{}, nil)) })
+		for i := range 20 {
+			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		s.say(status(500, ""))
+		time.Sleep(time.Minute)
+		for range failuresToOpen {
+			require.NoError(t, verifyErr(v, "0"), "stale")
+		}
+		s.say(inactive)
+		time.Sleep(2 * openFor)
+		for i := range 20 { // the first closes the breaker, too
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrInvalidToken)
+		}
+		require.Equal(t, uint64(2), v.Stats().InactiveBursts)
+	})
+}
+
+// statsLog is a Logger that has a look at the Verifier when there is something to be said.
+type statsLog struct{ v **Verifier }
+
+func (l statsLog) Write(p []byte) (int, error) { _ = (*l.v).Stats(); return len(p), nil }
+
+func TestALoggerMayAskForStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: status(500, "")}
+		var v *Verifier
+		v = newVerifier(t, s, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(statsLog{&v}, nil)) })
+		for i := range failuresToOpen {
+			require.Error(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		s.say(active)
+		time.Sleep(2 * openFor)
+		require.NoError(t, verifyErr(v, "token"))
+	})
 }
 
 // What the server said stands, inactive above all: see MaxStale.

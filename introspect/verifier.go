@@ -23,16 +23,17 @@ var (
 )
 
 type verifier struct {
-	cfg      Config
-	issuer   *oauth.Issuer
-	client   client
-	rules    rules
-	cache    *cache.Cache[verdict]
-	flights  flights
-	breakers [2]*gobreaker.CircuitBreaker[said]
-	hold     hold
-	bursts   bursts
-	also     also
+	cfg        Config
+	issuer     *oauth.Issuer
+	client     client
+	rules      rules
+	cache      *cache.Cache[verdict]
+	flights    flights
+	breakers   [2]*gobreaker.CircuitBreaker[said]
+	hold       hold
+	breakerLog breakerLog
+	bursts     bursts
+	also       also
 
 	sharedAll coalesced // evictions of everything by the fleet
 
@@ -82,10 +83,10 @@ func (v *verifier) verify(ctx context.Context, token string, key cache.Key, old 
 		return old.Value.id, old.Value.err
 	}
 	v.misses.Add(1)
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil && (old == nil || !v.cache.Usable(old)) {
 		return nil, fmt.Errorf("introspect: %w", err)
 	}
-	landed, err := v.await(ctx, wanted, old, 0)
+	landed, err := v.await(ctx, wanted, old, v.cache.Evicted(key))
 	if err == nil && landed.err == nil && landed.mark < wanted.mark && v.cache.Void(landed.item) {
 		// Evicted after that flight began, and perhaps before this call did: ask again.
 		landed, err = v.await(ctx, wanted, old, wanted.mark)
@@ -122,9 +123,6 @@ func (v *verifier) await(ctx context.Context, wanted flight, old *cache.Item[ver
 }
 
 func (v *verifier) renew(wanted flight, old *cache.Item[verdict]) {
-	if old.Bad() {
-		return
-	}
 	wanted.renews = old
 	if !v.flights.renew(wanted) {
 		v.turnedAway.Add(1)

@@ -1,10 +1,14 @@
 package introspect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,6 +116,35 @@ func TestARevokedTokenIsRefusedWithinTTL(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.LessOrEqual(t, time.Since(began), defaultTTL)
+	})
+}
+
+// The server may have looked at the token long before its answer arrives, and a revocation come between.
+func TestTTLCountsFromWhenTheServerWasAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: func(r *http.Request) (int, string) { defer time.Sleep(8 * time.Second); return active(r) }}
+		v := newVerifier(t, s)
+		began := time.Now()
+		require.NoError(t, verifyErr(v, "token"))
+		s.say(inactive)
+		require.NoError(t, verifyErr(v, "token"))
+		time.Sleep(time.Until(began.Add(defaultTTL)))
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken)
+	})
+}
+
+func TestAnAnswerSlowerThanTTLIsForThoseWhoWaitedForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: func(r *http.Request) (int, string) { time.Sleep(3 * time.Second); return active(r) }}
+		v := newVerifier(t, s, func(c *Config) { c.TTL = time.Second })
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() { assert.NoError(t, verifyErr(v, "token")) })
+		}
+		wg.Wait()
+		require.Equal(t, 1, s.count())
+		require.NoError(t, verifyErr(v, "token"))
+		require.Equal(t, 2, s.count())
 	})
 }
 
@@ -347,6 +380,34 @@ func TestARememberedRefusalAllocatesNothing(t *testing.T) {
 	require.Error(t, verifyErr(v, "token"))
 	ctx := t.Context()
 	require.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = v.Verify(ctx, "token") }))
+}
+
+// Neither tokens nor what was made of them on the way to the server: the heap, as it is dumped, has none.
+func TestNoTokenIsKept(t *testing.T) {
+	v := newVerifier(t, nil, func(c *Config) { c.HTTPClient = &http.Client{Transport: &counting{}} })
+	const part = "t0ken"
+	var wg sync.WaitGroup
+	wg.Go(func() { // so that no token is on this stack
+		for i := range 50 {
+			token := strings.Repeat(part, 20) + fmt.Sprint(i)
+			assert.NoError(t, verifyErr(v, "good-"+token))
+			assert.NoError(t, verifyErr(v, "good-"+token))
+			assert.Error(t, verifyErr(v, "bad-"+token))
+			v.EvictToken("evicted-" + token)
+		}
+	})
+	wg.Wait()
+	file, err := os.Create(filepath.Join(t.TempDir(), "heap"))
+	require.NoError(t, err)
+	defer file.Close()
+	heap() // collects
+	heap()
+	debug.WriteHeapDump(file.Fd())
+	dump, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	require.Contains(t, string(dump), strings.Repeat("x", 900), "of the answers")
+	require.Zero(t, bytes.Count(dump, bytes.Repeat([]byte(part), 20)))
+	require.Equal(t, 100, v.Stats().Entries)
 }
 
 func TestOneIdentityServesAllHits(t *testing.T) {

@@ -81,12 +81,14 @@ type Entry[V any] struct {
 	// TokenID, Session and Subject are by what the entry can be evicted; empty: not by that. EvictTokenID takes either of the
 	// first two.
 	TokenID, Session, Subject string
-	// Fresh is how long the value may be used from now, Stale how much longer it may stand in for a newer one that cannot be
-	// had, and Keep how much longer than Fresh it is known at all.
+	// Since is when all that follows begins to count; the zero time: in Put.
+	Since time.Time
+	// Fresh is how long the value may be used, Stale how much longer it may stand in for a newer one that cannot be had, and Keep
+	// how much longer than Fresh it is known at all.
 	Fresh, Stale, Keep time.Duration
-	// Renew is when, from now, Get asks one caller for a renewal; 0: never.
+	// Renew is when Get asks one caller for a renewal; 0: never.
 	Renew time.Duration
-	// NotBefore and Expiry bound the use by the wall clock, whatever the durations say; the zero time: no bound.
+	// NotBefore and Expiry bound the use, whatever the durations say; the zero time: no bound.
 	NotBefore, Expiry time.Time
 }
 
@@ -107,8 +109,8 @@ type Item[V any] struct {
 	tokenID, session, subject string
 }
 
-// end is when something ends: when the first of two clocks says so. The monotonic one nobody sets; the wall clock goes on while
-// a machine sleeps, and is what exp is given in.
+// end is when something ends: when the first of two clocks says so. The monotonic one nobody sets back; the wall clock goes on while a
+// machine sleeps, and is what exp is given in.
 type end struct {
 	mono int64 // nanoseconds after Cache.base
 	wall int64 // nanoseconds since 1970
@@ -117,7 +119,8 @@ type end struct {
 func (e end) passed(now end) bool { return now.mono >= e.mono || now.wall >= e.wall }
 
 func (e end) after(d time.Duration, latest int64) end {
-	return end{mono: e.mono + int64(d), wall: min(e.wall+int64(d), latest)}
+	wall := min(e.wall+int64(d), latest)
+	return end{mono: e.mono + wall - e.wall, wall: wall}
 }
 
 func (c *Cache[V]) now() end { return c.at(time.Now()) }
@@ -195,17 +198,21 @@ func (c *Cache[V]) RenewLater(item *Item[V], d time.Duration) {
 // entry it is not stored and ok is false; the item may be of use to who began before the eviction, and to nobody else.
 func (c *Cache[V]) Put(key Key, mark Mark, e Entry[V]) (item *Item[V], ok bool) {
 	now := c.now()
+	since := now
+	if !e.Since.IsZero() {
+		since = c.at(e.Since)
+	}
 	latest := nanos(e.Expiry, math.MaxInt64)
 	fresh := min(e.Fresh, c.maxLife)
 	stale := fresh + min(max(e.Stale, 0), c.maxLife-fresh)
 	keep := fresh + min(max(e.Keep, e.Stale, 0), c.maxLife-fresh)
 	item = &Item[V]{
 		Value: e.Value, key: key, tokenID: e.TokenID, session: e.Session, subject: e.Subject, bad: e.Bad, mark: mark,
-		from: nanos(e.NotBefore, math.MinInt64), fresh: now.after(fresh, latest), stale: now.after(stale, latest), keep: now.after(keep, latest),
+		from: nanos(e.NotBefore, math.MinInt64), fresh: since.after(fresh, latest), stale: since.after(stale, latest), keep: since.after(keep, latest),
 	}
 	item.renewAt.Store(math.MaxInt64)
 	if e.Renew > 0 {
-		item.renewAt.Store(now.mono + int64(e.Renew))
+		item.renewAt.Store(since.mono + int64(e.Renew))
 	}
 	item.checked.Store(uint64(mark))
 	if c.void(item) {

@@ -41,6 +41,12 @@ func (c *Cache[V]) EvictAll() { c.evictions.addAll() }
 // Void reports whether an eviction after the item's mark concerns it.
 func (c *Cache[V]) Void(item *Item[V]) bool { return c.void(item) }
 
+// Evicted returns the last eviction that, by the key alone, concerns a token: what a call brings that began before is void.
+func (c *Cache[V]) Evicted(key Key) Mark {
+	last, _ := c.evictions.last(concern{key: key})
+	return Mark(last)
+}
+
 // void costs one comparison as long as nothing was evicted since the item was last looked at.
 func (c *Cache[V]) void(item *Item[V]) bool {
 	if item.checked.Load() == c.evictions.epoch.Load() {
