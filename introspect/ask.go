@@ -284,48 +284,52 @@ const (
 	burstSize   = 10
 )
 
-// bursts notices when tokens known to be good turn inactive all at once.
-type bursts struct {
-	mu              sync.Mutex
-	began           time.Time
-	asked, inactive int
-}
-
-// renewed counts an answer about a token known to be good, and warns when at least ten, and at least half of those asked about,
-// turned inactive within ten seconds.
+// renewed counts an answer about a token known to be good, and warns of a burst.
 func (v *verifier) renewed(err error) {
-	turned := errors.Is(err, errInactive)
-	if turned {
+	inactive := errors.Is(err, errInactive)
+	if inactive {
 		v.turnedInactive.Add(1)
 	}
-	asked, inactive, burst := v.bursts.count(turned)
-	if !burst {
+	if !v.bursts.count(inactive) {
 		return
 	}
 	v.inactiveBursts.Add(1)
 	if v.burstLog.allows() {
 		v.log(slog.LevelWarn, "introspect: many tokens that were good have turned inactive at once, which ZITADEL also says when its database fails or this API's key is broken",
-			"inactive", inactive, "asked", asked, "within", burstWindow)
+			"inactive", burstSize, "within", burstWindow)
 	}
 }
 
-// count counts one answer, and begins anew after a burst.
-func (b *bursts) count(turned bool) (asked, inactive int, burst bool) {
+// bursts notices when tokens known to be good turn inactive all at once.
+type bursts struct {
+	mu     sync.Mutex
+	asked  int             // how many were asked about
+	turned [burstSize]turn // the last that turned inactive, oldest first
+}
+
+type turn struct {
+	at    time.Time
+	asked int
+}
+
+// count reports whether the token is the tenth that turned inactive within ten seconds, while not more than that were asked about
+// that did not. It then begins anew.
+func (b *bursts) count(inactive bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if time.Since(b.began) > burstWindow {
-		b.began, b.asked, b.inactive = time.Now(), 0, 0
-	}
 	b.asked++
-	if !turned {
-		return 0, 0, false
+	if !inactive {
+		return false
 	}
-	b.inactive++
-	asked, inactive = b.asked, b.inactive
-	if burst = inactive >= burstSize && 2*inactive >= asked; burst {
-		b.began = time.Time{}
+	copy(b.turned[:], b.turned[1:])
+	last := turn{time.Now(), b.asked}
+	b.turned[burstSize-1] = last
+	first := b.turned[0]
+	burst := !first.at.IsZero() && last.at.Sub(first.at) <= burstWindow && last.asked-first.asked < 2*burstSize
+	if burst {
+		b.turned = [burstSize]turn{}
 	}
-	return asked, inactive, burst
+	return burst
 }
 
 // oncePerMinute keeps a log calm.

@@ -483,6 +483,32 @@ func TestABurstOfInactiveTokensIsCountedAndLogged(t *testing.T) {
 	})
 }
 
+// However many were renewed just before.
+func TestABurstIsSeenWhenItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		for i := range 1020 {
+			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		for i := range 1000 {
+			require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+		}
+		s.say(inactive)
+		for i := range burstSize {
+			require.Zero(t, v.Stats().InactiveBursts)
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(1000+i)), postern.ErrInvalidToken)
+		}
+		require.Equal(t, uint64(1), v.Stats().InactiveBursts)
+		for i := range burstSize {
+			time.Sleep(burstWindow/(burstSize-1) + 1)
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(1000+burstSize+i)), postern.ErrInvalidToken)
+		}
+		require.Equal(t, uint64(1), v.Stats().InactiveBursts, "ten in more than ten seconds")
+	})
+}
+
 func TestRevocationsAmongManyRenewalsAreNoBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stub{answer: active}

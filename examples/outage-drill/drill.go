@@ -23,7 +23,7 @@ const (
 	workers = 8
 	pace    = 10 * time.Millisecond // between two requests of a worker
 	ttl     = 2 * time.Second
-	timeout = 500 * time.Millisecond
+	timeout = time.Second
 )
 
 // phase is a state of the server, and what good tokens may get while it lasts.
@@ -157,6 +157,9 @@ func (d *drill) run(ctx context.Context, w io.Writer, long time.Duration) error 
 	s := d.verifier.Stats()
 	fmt.Fprintf(w, "\n%d answers from memory, %d stale ones, %d calls, %d of them failed, %d tokens turned inactive in %d bursts\n\n",
 		s.Hits, s.Stale, s.Calls, s.Failures, s.TurnedInactive, s.InactiveBursts)
+	if s.InactiveBursts == 0 {
+		errs = append(errs, fmt.Errorf("MaxStale %s: %d good tokens turned inactive, and no burst of them was noticed", d.maxStale, s.TurnedInactive))
+	}
 	return errors.Join(errs...)
 }
 

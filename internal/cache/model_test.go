@@ -20,7 +20,7 @@ type naive struct {
 type naiveEntry struct {
 	token string
 	Entry[string]
-	stored    time.Time
+	since     time.Time
 	evictions int // that there were when the call began
 	renewed   bool
 }
@@ -36,7 +36,7 @@ func (n *naive) void(e naiveEntry) bool {
 
 func (e naiveEntry) within(d time.Duration) bool {
 	now := time.Now()
-	return now.Before(e.stored.Add(d)) && (e.Expiry.IsZero() || now.Before(e.Expiry)) && !now.Before(e.NotBefore)
+	return now.Before(e.since.Add(d)) && (e.Expiry.IsZero() || now.Before(e.Expiry)) && !now.Before(e.NotBefore)
 }
 
 func (n *naive) get(token string) (naiveEntry, State) {
@@ -45,7 +45,7 @@ func (n *naive) get(token string) (naiveEntry, State) {
 	case !ok || n.void(e):
 		return e, Miss
 	case e.within(e.Fresh):
-		if e.Renew > 0 && !e.renewed && !time.Now().Before(e.stored.Add(e.Renew)) {
+		if e.Renew > 0 && !e.renewed && !time.Now().Before(e.since.Add(e.Renew)) {
 			e.renewed = true
 			n.entries[token] = e
 			return e, Due
@@ -58,7 +58,10 @@ func (n *naive) get(token string) (naiveEntry, State) {
 }
 
 func (n *naive) put(token string, evictions int, e Entry[string]) {
-	entry := naiveEntry{token: token, Entry: e, stored: time.Now(), evictions: evictions}
+	entry := naiveEntry{token: token, Entry: e, since: time.Now(), evictions: evictions}
+	if !e.Since.IsZero() {
+		entry.since = e.Since
+	}
 	if !n.void(entry) {
 		n.entries[token] = entry
 	}
@@ -112,6 +115,9 @@ func TestModel(t *testing.T) {
 				}
 				if r.IntN(2) == 0 {
 					e.Renew = e.Fresh / 2
+				}
+				if r.IntN(2) == 0 {
+					e.Since = landed.began
 				}
 				if r.IntN(3) == 0 {
 					e.Expiry = time.Now().Add(seconds(60) - 5*time.Second)
