@@ -277,6 +277,31 @@ func TestTheBreakerOpensAfterFiveFailuresAndLetsOneCallASecondThrough(t *testing
 	})
 }
 
+// withoutRetryAfter is a server that is too busy and does not say for how long, as ZITADEL's is when the instance is blocked.
+type withoutRetryAfter struct{ *stub }
+
+func (w withoutRetryAfter) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.stub.RoundTrip(r)
+	if err == nil {
+		resp.Header.Del("Retry-After")
+	}
+	return resp, err
+}
+
+func TestEveryFailureOfTheServerCountsForTheBreaker(t *testing.T) {
+	for name, answer := range map[string]func(*http.Request) (int, string){
+		"no connection": status(0, ""), "408": status(408, ""), "429": status(429, ""), "500": status(500, ""), "502": status(502, "<html>"),
+		"a redirect": status(302, ""), "garbage": status(200, "<html>"),
+	} {
+		s := &stub{answer: answer}
+		v := newVerifier(t, nil, func(c *Config) { c.HTTPClient = &http.Client{Transport: withoutRetryAfter{s}} })
+		for i := range 20 {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
+		}
+		require.Equal(t, failuresToOpen, s.count(), name)
+	}
+}
+
 func TestTheProbeOfTheBreakerIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stub{answer: status(500, "")}
