@@ -450,6 +450,37 @@ func TestARefusalAboutAnUnknownTokenDoesNotHoldBackKnownOnes(t *testing.T) {
 	})
 }
 
+func TestARefusalAboutAKnownTokenHoldsBackAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		require.NoError(t, verifyErr(v, "known"))
+		require.NoError(t, verifyErr(v, "known too"))
+		time.Sleep(2 * time.Minute)
+		s.say(status(401, ""))
+		for _, token := range []string{"unknown", "known", "known too", "unknown too"} {
+			require.ErrorIs(t, verifyErr(v, token), postern.ErrUnavailable)
+		}
+		require.Equal(t, 2+2, s.count(), "the first known one is asked about because the refusal before was about an unknown one")
+	})
+}
+
+func TestRefusalsOfCallsThatWereUnderWayTogetherAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: func(*http.Request) (int, string) { time.Sleep(time.Second); return 401, "" }}
+		v := newVerifier(t, s)
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() { assert.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable) })
+		}
+		wg.Wait()
+		require.Equal(t, 20, s.count())
+		s.say(active)
+		time.Sleep(minPause)
+		require.NoError(t, verifyErr(v, "token"), "the first pause is over, and there was no second")
+	})
+}
+
 func TestRetryAfterIsHonouredRFC9110Section1023(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stub{answer: status(429, "")} // with Retry-After: 7
@@ -464,6 +495,34 @@ func TestRetryAfterIsHonouredRFC9110Section1023(t *testing.T) {
 		require.Equal(t, 1, s.count())
 		time.Sleep(time.Nanosecond)
 		require.NoError(t, verifyErr(v, "token a"))
+	})
+}
+
+// retryAfter is a server that wants to be asked again in an hour.
+type retryAfter struct{ *stub }
+
+func (a retryAfter) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.stub.RoundTrip(r)
+	if err == nil && resp.StatusCode >= 400 {
+		resp.Header.Set("Retry-After", "3600")
+	}
+	return resp, err
+}
+
+func TestRetryAfterHoldsForAllTokensAndForHalfAMinuteAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, nil, func(c *Config) { c.HTTPClient = &http.Client{Transport: retryAfter{s}} })
+		require.NoError(t, verifyErr(v, "known"))
+		time.Sleep(time.Minute)
+		s.say(status(503, ""))
+		require.ErrorIs(t, verifyErr(v, "unknown"), postern.ErrUnavailable)
+		s.say(active)
+		time.Sleep(maxRetryAfter - 1)
+		require.ErrorIs(t, verifyErr(v, "known"), postern.ErrUnavailable)
+		require.Equal(t, 2, s.count())
+		time.Sleep(time.Nanosecond)
+		require.NoError(t, verifyErr(v, "known"))
 	})
 }
 
