@@ -325,7 +325,7 @@ func (b *bursts) count(inactive bool) bool {
 	last := turn{time.Now(), b.asked}
 	b.turned[burstSize-1] = last
 	first := b.turned[0]
-	burst := !first.at.IsZero() && last.at.Sub(first.at) <= burstWindow && last.asked-first.asked < 2*burstSize
+	burst := last.at.Sub(first.at) <= burstWindow && last.asked-first.asked < 2*burstSize
 	if burst {
 		b.turned = [burstSize]turn{}
 	}
