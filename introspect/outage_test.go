@@ -277,6 +277,20 @@ func TestTheBreakerOpensAfterFiveFailuresAndLetsOneCallASecondThrough(t *testing
 	})
 }
 
+func TestFailuresThatAreNotInARowDoNotOpenTheBreaker(t *testing.T) {
+	s := &stub{}
+	v := newVerifier(t, s)
+	for i := range 4 * failuresToOpen {
+		s.say(status(500, ""))
+		if i%failuresToOpen == 0 {
+			s.say(inactive)
+		}
+		_ = verifyErr(v, fmt.Sprint(i))
+	}
+	require.Equal(t, 4*failuresToOpen, s.count())
+	require.Equal(t, "closed", v.Stats().Breaker)
+}
+
 // withoutRetryAfter is a server that is too busy and does not say for how long, as ZITADEL's is when the instance is blocked.
 type withoutRetryAfter struct{ *stub }
 

@@ -284,44 +284,53 @@ func TestCallsInFlightAreLimitedAndTheQueueToo(t *testing.T) {
 }
 
 func TestInventedTokensDoNotStarveKnownOnes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &stub{answer: active}
-		v := newVerifier(t, s, func(c *Config) { c.MaxConcurrent = 4 })
-		require.NoError(t, verifyErr(v, "known"))
-		require.NoError(t, verifyErr(v, "known and unused"))
-		s.say(func(r *http.Request) (int, string) {
-			if strings.HasPrefix(r.PostForm.Get("token"), "known") {
-				return active(r)
-			}
-			time.Sleep(5 * time.Second) // the server is busy with the flood
-			return inactive(r)
-		})
-		flood, stop := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		for i := range 500 {
-			wg.Go(func() {
-				for n := 0; flood.Err() == nil; n++ {
-					_, _ = v.Verify(flood, fmt.Sprint(i, " ", n))
-					time.Sleep(time.Second)
-				}
-			})
+	for _, limit := range []int{1, 2, 3, 4} {
+		t.Run(fmt.Sprint("MaxConcurrent ", limit), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { floodOfInventedTokens(t, limit) }) })
+	}
+}
+
+func floodOfInventedTokens(t *testing.T, limit int) {
+	const slow = 5 * time.Second
+	s := &stub{answer: active}
+	v := newVerifier(t, s, func(c *Config) { c.MaxConcurrent = limit })
+	require.NoError(t, verifyErr(v, "known"))
+	require.NoError(t, verifyErr(v, "known and unused"))
+	s.say(func(r *http.Request) (int, string) {
+		if strings.HasPrefix(r.PostForm.Get("token"), "known") {
+			return active(r)
 		}
-		for range 120 {
-			time.Sleep(time.Second)
-			began := time.Now()
-			require.NoError(t, verifyErr(v, "known"))
-			require.Zero(t, time.Since(began))
-		}
-		// The other's answer ran out a minute ago, and still it goes before strangers.
-		began := time.Now()
-		require.NoError(t, verifyErr(v, "known and unused"))
-		require.Zero(t, time.Since(began))
-		require.LessOrEqual(t, s.most(), 4)
-		require.Positive(t, v.Stats().TurnedAway)
-		stop()
-		wg.Wait()
-		time.Sleep(time.Minute)
+		time.Sleep(slow) // the server is busy with the flood
+		return inactive(r)
 	})
+	flood, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 200 * limit {
+		wg.Go(func() {
+			for n := 0; flood.Err() == nil; n++ {
+				_, _ = v.Verify(flood, fmt.Sprint(i, " ", n))
+				time.Sleep(time.Second)
+			}
+		})
+	}
+	for range 120 {
+		time.Sleep(time.Second)
+		began := time.Now()
+		require.NoError(t, verifyErr(v, "known"))
+		require.Zero(t, time.Since(began))
+	}
+	// The other's answer ran out a minute ago, and still it goes before strangers: at once, or where there is one call at most as
+	// soon as that is over.
+	began := time.Now()
+	require.NoError(t, verifyErr(v, "known and unused"))
+	if limit > 1 {
+		require.Zero(t, time.Since(began))
+	}
+	require.LessOrEqual(t, time.Since(began), slow)
+	require.LessOrEqual(t, s.most(), limit)
+	require.Positive(t, v.Stats().TurnedAway)
+	stop()
+	wg.Wait()
+	time.Sleep(time.Minute)
 }
 
 func TestNobodyIsAskedForWhoLeftTheQueue(t *testing.T) {
