@@ -132,6 +132,14 @@ func TestWithMaxStaleAnAnswerStandsInForACallerWhoseDeadlineIsOver(t *testing.T)
 		time.Sleep(time.Second)
 		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrInvalidToken, "the server was asked all the same")
 		require.Zero(t, s.asked("another"))
+
+		without := newVerifier(t, s)
+		s.say(active)
+		require.NoError(t, verifyErr(without, "known"))
+		time.Sleep(time.Minute)
+		_, err = without.Verify(late, "known")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 1, s.asked("known"), "nobody waits, and nothing stands in")
 	})
 }
 

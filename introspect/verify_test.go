@@ -234,12 +234,36 @@ func TestARenewalThatFailsIsTriedAgainAndHarmsNobody(t *testing.T) {
 	})
 }
 
+func TestARenewalThatFindsTheQueueFullIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s, func(c *Config) { c.MaxConcurrent = 1 })
+		const tokens, room = 40, 1 + queuePerCall
+		use := func() {
+			for i := range tokens {
+				require.NoError(t, verifyErr(v, fmt.Sprint(i)))
+			}
+		}
+		use()
+		s.say(func(r *http.Request) (int, string) { time.Sleep(100 * time.Millisecond); return active(r) })
+		time.Sleep(49 * time.Second)
+		use()
+		require.Equal(t, uint64(tokens-room), v.Stats().TurnedAway)
+		time.Sleep(4 * time.Second)
+		require.Equal(t, tokens+room, s.count())
+		use()
+		time.Sleep(4 * time.Second)
+		require.Equal(t, tokens+tokens, s.count())
+		require.Equal(t, uint64(tokens), v.Stats().Misses)
+	})
+}
+
 func TestATokenAboutToEndIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		end := time.Now().Add(20 * time.Second).Unix()
+		end := time.Now().Add(50 * time.Second).Unix()
 		s := &stub{answer: func(*http.Request) (int, string) { return 200, answer(map[string]any{"exp": end}) }}
 		v := newVerifier(t, s)
-		for range 20 {
+		for range 50 {
 			require.NoError(t, verifyErr(v, "token"))
 			time.Sleep(time.Second)
 		}
@@ -320,6 +344,7 @@ func floodOfInventedTokens(t *testing.T, limit int) {
 	}
 	// The other's answer ran out a minute ago, and still it goes before strangers: at once, or where there is one call at most as
 	// soon as that is over.
+	time.Sleep(slow / 2) // no call ends just now
 	began := time.Now()
 	require.NoError(t, verifyErr(v, "known and unused"))
 	if limit > 1 {
