@@ -78,6 +78,7 @@ func TestAFlightThatWasReplacedLeavesTheLaterOneShared(t *testing.T) {
 		join(1)
 		join(2)
 		close(land[1])
+		synctest.Wait()
 		join(2)
 		require.Equal(t, 2, calls)
 		close(land[2])

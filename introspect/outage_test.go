@@ -139,6 +139,7 @@ func TestWithMaxStaleAnAnswerStandsInForACallerWhoseDeadlineIsOver(t *testing.T)
 		time.Sleep(time.Minute)
 		_, err = without.Verify(late, "known")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
 		require.Equal(t, 1, s.asked("known"), "nobody waits, and nothing stands in")
 	})
 }

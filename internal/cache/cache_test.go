@@ -240,6 +240,16 @@ func TestEvictionVoidsWhatItConcernsAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestAnEvictedKeyTakesNoPlace(t *testing.T) {
+	for _, bad := range []bool{true, false} {
+		c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
+		put(c, "a", Entry[string]{Fresh: minute, Bad: bad})
+		put(c, "b", Entry[string]{Fresh: minute, Bad: bad})
+		c.EvictKey(c.Key("a"))
+		require.Equal(t, 1, c.Counts().Entries)
+	}
+}
+
 func TestEvictingAnEmptyIDEvictsNothing(t *testing.T) {
 	c := New[string](Config{MaxEntries: 100, MaxLife: time.Hour})
 	put(c, "no ids", Entry[string]{Fresh: minute})
