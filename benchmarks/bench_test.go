@@ -16,3 +16,8 @@ func BenchmarkInbound(b *testing.B) {
 		b.Run(bench.Name, func(b *testing.B) { harness.Go(b, bench) })
 	}
 }
+
+func BenchmarkCold(b *testing.B)     { harness.Go(b, coldBench()) }
+func BenchmarkStampede(b *testing.B) { harness.Go(b, stampedeBench()) }
+func BenchmarkFlood(b *testing.B)    { harness.Go(b, floodBench()) }
+func BenchmarkMemory(b *testing.B)   { harness.Go(b, memoryBench()) }

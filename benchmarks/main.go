@@ -13,5 +13,6 @@ func main() {
 
 // benches are all tables, in the order of the page.
 func benches() []harness.Bench {
-	return append([]harness.Bench{transportBench(), expiredBench(), rolloverBench(), localBench()}, inboundBenches()...)
+	benches := append([]harness.Bench{transportBench(), expiredBench(), rolloverBench(), localBench()}, inboundBenches()...)
+	return append(benches, coldBench(), stampedeBench(), floodBench(), memoryBench())
 }
