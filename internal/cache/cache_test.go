@@ -82,7 +82,10 @@ func TestLivesCountFromSince(t *testing.T) {
 			after  time.Duration
 			want   State
 			usable bool
-		}{{20*time.Second - 1, Fresh, true}, {20 * time.Second, Due, true}, {30*time.Second - 1, Fresh, true}, {30 * time.Second, Stale, true}, {minute, Stale, false}, {90 * time.Second, Miss, false}} {
+		}{
+			{20*time.Second - 1, Fresh, true}, {20 * time.Second, Due, true}, {30*time.Second - 1, Fresh, true},
+			{30 * time.Second, Stale, true}, {minute, Stale, false}, {90 * time.Second, Miss, false},
+		} {
 			time.Sleep(time.Until(since.Add(row.after)))
 			require.Equal(t, row.want, state(c, "a"), row.after)
 			require.Equal(t, row.usable, c.Usable(item), row.after)

@@ -13,8 +13,8 @@ const (
 	locks   = 64
 )
 
-// table is a set-associative table: a key belongs to one set of seven ways, of fewer where there is no room for seven. Readers take no lock: what they find is an item
-// that nobody changes, and the key in it decides. Writers of a set take turns.
+// table is a set-associative table: a key belongs to one set of seven ways, of fewer where there is no room for seven. Readers take no
+// lock: what they find is an item that nobody changes, and the key in it decides. Writers of a set take turns.
 type table[V any] struct {
 	ways     int // of each set; the last is the trial way, for which new entries contend when a set is full
 	sets     []set[V]
