@@ -16,9 +16,9 @@ const (
 // table is a set-associative table: a key belongs to one set of seven ways, of fewer where there is no room for seven. Readers take no
 // lock: what they find is an item that nobody changes, and the key in it decides. Writers of a set take turns.
 type table[V any] struct {
-	ways     int // of each set; the last is the trial way, for which new entries contend when a set is full
 	sets     []set[V]
 	pasts    []past // by set; for writers
+	ways     int    // of each set; the last is the trial way, for which new entries contend when a set is full
 	locks    [locks]sync.Mutex
 	entries  atomic.Int64
 	replaced atomic.Uint64
