@@ -186,7 +186,7 @@ func which(known bool) int {
 	return 0
 }
 
-func newBreaker(_ Config, about string) *gobreaker.CircuitBreaker[said] {
+func newBreaker(about string) *gobreaker.CircuitBreaker[said] {
 	return gobreaker.NewCircuitBreaker[said](gobreaker.Settings{
 		Name:         about,
 		MaxRequests:  1,

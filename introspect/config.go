@@ -25,19 +25,20 @@ type Config struct {
 	// Audience, if not empty, is whom a token must be meant for: at least one of these client or project ids.
 	Audience []string
 
-	// TTL is how long an answer is used, from its arrival, before the server is asked again: how late, at most, a revocation is
-	// noticed that no Evict method was called for and that came after the answer was sent. Up to a tenth less, at random, so that
-	// not all entries end at once. Default: 1 minute. At most 24 hours.
+	// TTL is how long after the question an answer is used before the server is asked again: how late, at most, a revocation is
+	// noticed that no Evict method was called for. Up to a tenth less, at random, so that not all entries end at once. Default: 1
+	// minute. At most 24 hours.
 	TTL time.Duration
-	// NegativeTTL is the same for a refusal. Default: 5 seconds. Never longer than TTL. Negative: refusals are not remembered.
+	// NegativeTTL is how long after its arrival a refusal is used. Default: 5 seconds. Never longer than TTL. Negative: refusals are
+	// not remembered.
 	NegativeTTL time.Duration
 	// MaxStale is how much longer an answer stands in while the server cannot be asked, which includes that it has not answered
 	// within a fifth of Timeout, or by the deadline of the caller's context. The call then goes on, and what it brings takes
 	// effect at once. Default: 0, no answer stands in. At most 7 days. A token that is revoked while the server cannot be asked
 	// stays good for TTL and MaxStale together.
 	MaxStale time.Duration
-	// MaxEntries bounds the answers remembered. Default: 100,000, which take 1 to 2 KiB each. Less than 16 counts as 16. Twice
-	// the number of tokens in use is a good size: in a fuller cache some of them push each other out.
+	// MaxEntries bounds the answers remembered. Default: 100,000, which take 1 to 2 KiB each. 1 counts as 2. At most
+	// 100,000,000. Twice the number of tokens in use is a good size: in a fuller cache some of them push each other out.
 	MaxEntries int
 	// MaxConcurrent bounds the calls in flight, and 32 times as many wait in a queue. Default: 32.
 	MaxConcurrent int
@@ -69,6 +70,7 @@ const (
 
 	maxTTL      = 24 * time.Hour
 	maxMaxStale = 7 * 24 * time.Hour
+	mostEntries = 100_000_000
 
 	// queuePerCall is how many calls wait for each that may be in flight.
 	queuePerCall = 32
@@ -111,7 +113,7 @@ func New(cfg Config) (*Verifier, error) {
 		cfg: cfg, issuer: issuer, client: client, rules: newRules(cfg, known),
 		cache: cache.New[verdict](cache.Config{MaxEntries: cfg.MaxEntries, MaxLife: cfg.TTL + known}),
 	}
-	v.breakers = [2]*gobreaker.CircuitBreaker[said]{newBreaker(cfg, "unknown tokens"), newBreaker(cfg, "tokens known to be good")}
+	v.breakers = [2]*gobreaker.CircuitBreaker[said]{newBreaker("unknown tokens"), newBreaker("tokens known to be good")}
 	v.flights.init(cfg.MaxConcurrent, v.fly, v.cache.Peek)
 	v.watchShared()
 	return &Verifier{v}, nil
@@ -126,8 +128,8 @@ func (cfg Config) mistakes() (errs []error) {
 	within("TTL", cfg.TTL, maxTTL)
 	within("MaxStale", cfg.MaxStale, maxMaxStale)
 	within("Timeout", cfg.Timeout, time.Hour)
-	if cfg.MaxEntries < 0 {
-		errs = append(errs, fmt.Errorf("MaxEntries: expected a number of entries, got %d", cfg.MaxEntries))
+	if cfg.MaxEntries < 0 || cfg.MaxEntries > mostEntries {
+		errs = append(errs, fmt.Errorf("MaxEntries: expected a number of entries up to %d, got %d", mostEntries, cfg.MaxEntries))
 	}
 	if cfg.MaxConcurrent < 0 {
 		errs = append(errs, fmt.Errorf("MaxConcurrent: expected a number of calls, got %d", cfg.MaxConcurrent))

@@ -81,7 +81,7 @@ func (v *verifier) storeShared(ctx context.Context, f *flight, asked time.Time, 
 		}
 		return
 	}
-	expires := time.Now().Add(s.entry.Fresh)
+	expires := asked.Add(s.entry.Fresh)
 	if !s.entry.Expiry.IsZero() && s.entry.Expiry.Before(expires) {
 		expires = s.entry.Expiry
 	}

@@ -38,8 +38,8 @@ type Config struct {
 	// Leeway is how far clocks may be apart when exp, nbf and iat are judged. Default: 30 seconds; negative: none. At most 2
 	// minutes.
 	Leeway time.Duration
-	// MaxEntries bounds the verified tokens remembered. Default: 100,000, which take 2 to 4 KiB each. Less than 16 counts as
-	// 16. Twice the number of tokens in use is a good size.
+	// MaxEntries bounds the verified tokens remembered. Default: 100,000, which take 2 to 4 KiB each. 1 counts as 2.
+	// Twice the number of tokens in use is a good size.
 	MaxEntries int
 
 	// Introspection takes the tokens that are no JWTs, such as personal access tokens, and JWTs that were evicted. Nil: both
