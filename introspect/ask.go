@@ -72,7 +72,8 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 	if entry, ok := v.loadShared(ctx, f); ok {
 		return entry, nil
 	}
-	if err := v.hold.check(f.known); err != nil {
+	credential := v.credential(ctx) // before the call: should it change in between, the next call is made with the new one
+	if err := v.hold.check(f.known, credential); err != nil {
 		v.logRefusal(err)
 		return cache.Entry[verdict]{}, err
 	}
@@ -80,7 +81,7 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 	said, err := v.breaker(f.known).Execute(func() (said, error) { return v.ask(ctx, f) })
 	v.logBreaker(f.known)
 	if err != nil {
-		v.learn(f, err)
+		v.learn(f, err, credential)
 		return cache.Entry[verdict]{}, err
 	}
 	if !said.entry.Bad {
@@ -92,6 +93,12 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 	}
 	v.storeShared(ctx, f, asked, said)
 	return said.entry, nil
+}
+
+// credential names the credential in use, or is empty where it is not known or never changes.
+func (v *verifier) credential(ctx context.Context) (name string) {
+	defer v.recovered(new(error)) // whoever signs with it panics again
+	return v.client.credential(ctx)
 }
 
 type said struct {
@@ -147,14 +154,14 @@ func (v *verifier) log(level slog.Level, text string, args ...any) {
 }
 
 // learn counts a failure, and holds further calls back where the server's answer asks for it.
-func (v *verifier) learn(f *flight, err error) {
+func (v *verifier) learn(f *flight, err error, credential string) {
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return // not asked
 	}
 	v.failures.Add(1)
 	switch e, ok := errors.AsType[*postern.Error](err); {
 	case refused(err):
-		v.hold.refused(f.known, err)
+		v.hold.refused(f.known, err, credential)
 		v.logRefusal(err)
 	case ok && e.RetryAfter > 0:
 		v.hold.asked(e.RetryAfter, err)
@@ -231,15 +238,19 @@ type hold struct {
 	mu           sync.Mutex
 	until        time.Time
 	err          error
-	strangerSaid bool // and not a token known to be good
+	strangerSaid bool   // and not a token known to be good
+	credential   string // that was refused
 	pause        time.Duration
 }
 
 // check returns the error to answer with while calls are held back. What the server said about an unknown token does not hold
-// back a call for one known to be good: an attacker chooses the former.
-func (h *hold) check(known bool) error {
+// back a call for one known to be good: an attacker chooses the former. Nor does what was said about another credential.
+func (h *hold) check(known bool, credential string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if refused(h.err) && credential != "" && credential != h.credential {
+		h.until, h.pause = time.Time{}, 0
+	}
 	if time.Now().Before(h.until) && !(known && h.strangerSaid) {
 		return h.err
 	}
@@ -247,9 +258,10 @@ func (h *hold) check(known bool) error {
 }
 
 // refused holds calls back for twice as long as the last time, because the server refused our credentials.
-func (h *hold) refused(known bool, err error) {
+func (h *hold) refused(known bool, err error, credential string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.credential = credential
 	if time.Now().Before(h.until) && (!known || !h.strangerSaid) {
 		return // said by a call of the same burst
 	}

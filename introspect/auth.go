@@ -37,6 +37,8 @@ func PrivateKeyJWT(key keyfile.Source) Auth { return &privateKey{key: key} }
 type client interface {
 	// id is the client id.
 	id(ctx context.Context) (string, error)
+	// credential names the credential in use, or is empty: when it changes, what was said about the one before says nothing any more.
+	credential(ctx context.Context) string
 	// call posts with the credentials, and again when they are refused and there are others to try.
 	call(ctx context.Context, post post) (*oauth.Response, error)
 }
@@ -67,6 +69,8 @@ func (b *basic) client(Config) (client, error) {
 }
 
 func (b *basic) id(context.Context) (string, error) { return b.clientID, nil }
+
+func (b *basic) credential(context.Context) string { return "" } // never changes
 
 func (b *basic) call(_ context.Context, post post) (*oauth.Response, error) {
 	authorize := oauth.Basic(b.clientID, *b.secret)
@@ -117,6 +121,14 @@ func (c *keyClient) id(ctx context.Context) (string, error) {
 		return "", errors.New("expected a key, got nil from its Source")
 	}
 	return key.ClientID, nil
+}
+
+func (c *keyClient) credential(ctx context.Context) string {
+	key, err := c.key.Key(ctx)
+	if err != nil || key == nil {
+		return ""
+	}
+	return key.ID
 }
 
 func (c *keyClient) call(ctx context.Context, post post) (*oauth.Response, error) {

@@ -232,6 +232,35 @@ func TestAKeyThatIsReplacedIsUsedAtOnce(t *testing.T) {
 	require.Equal(t, 3, s.count())
 }
 
+// A refusal is remembered for up to a minute, but says nothing about the key that is put in the place of the refused one.
+func TestAKeyThatIsReplacedEndsTheBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := *applicationKey(t)
+		s := &stub{answer: status(400, `{"error":"unauthorized_client"}`)}
+		v := newVerifier(t, s, func(c *Config) {
+			c.Auth = PrivateKeyJWT(keySource(func() (*keyfile.Key, error) { k := key; return &k, nil }))
+		})
+		for i := range 100 { // until the pause is a minute
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
+			time.Sleep(3 * time.Second)
+		}
+		calls := s.count()
+		for s.count() == calls {
+			require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+			time.Sleep(time.Second)
+		}
+		calls = s.count()
+		key.ID = "another wrong key"
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+		require.Equal(t, calls+1, s.count(), "tried at once")
+		require.ErrorIs(t, verifyErr(v, "token"), postern.ErrUnavailable)
+		require.Equal(t, calls+1, s.count(), "and remembered in its turn")
+		key.ID = "the right key"
+		s.say(active)
+		require.NoError(t, verifyErr(v, "token"))
+	})
+}
+
 type keySource func() (*keyfile.Key, error)
 
 func (f keySource) Key(context.Context) (*keyfile.Key, error) { return f() }
