@@ -163,8 +163,12 @@ func (v *verifier) learn(f *flight, err error, credential string) {
 	case refused(err):
 		v.hold.refused(f.known, err, credential)
 		v.logRefusal(err)
+		return
 	case ok && e.RetryAfter > 0:
 		v.hold.asked(e.RetryAfter, err)
+	}
+	if v.failureLog.allows() { // callers learn from package middleware only that it is an outage
+		v.cfg.Logger.Warn("introspect: the identity server could not be asked about a token, or gave no usable answer", "issuer", v.cfg.Issuer, "error", err)
 	}
 }
 

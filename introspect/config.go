@@ -54,8 +54,8 @@ type Config struct {
 	AllowHTTP bool
 	// IntrospectionURL overrides the endpoint that discovery finds; it may have another origin than Issuer.
 	IntrospectionURL string
-	// Logger is told about refused credentials (error), the breaker (warning, info) and bursts of tokens that turn inactive
-	// (warning). Nil means slog.Default().
+	// Logger is told about refused credentials (error), other failures to ask (warning), both once a minute, the breaker (warning,
+	// info) and bursts of tokens that turn inactive (warning). Nil means slog.Default().
 	Logger *slog.Logger
 	// Shared is a second level of answers and evictions for a fleet. Nil means none.
 	Shared Shared

@@ -281,7 +281,7 @@ func TestTheBreakerOpensAfterFiveFailuresAndLetsOneCallASecondThrough(t *testing
 			require.NoError(t, verifyErr(v, fmt.Sprint("good ", i)))
 		}
 		require.Equal(t, "closed", v.Stats().Breaker)
-		require.Equal(t, 1, strings.Count(log.String(), "level=WARN"), log.String())
+		require.Equal(t, 1, strings.Count(log.String(), "calls are held back"), log.String())
 		require.Equal(t, 1, strings.Count(log.String(), "level=INFO"), log.String())
 	})
 }
@@ -322,6 +322,25 @@ func TestEveryFailureOfTheServerCountsForTheBreaker(t *testing.T) {
 			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
 		}
 		require.Equal(t, failuresToOpen, s.count(), name)
+	}
+}
+
+// Callers of an API get a 503 without a reason, so this is where its operator finds a wrong Issuer, say.
+func TestWhyTheServerCannotBeAskedIsLoggedAtOnceAndThenOnceAMinute(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log logs
+				v := newVerifier(t, &stub{answer: outage}, func(c *Config) { c.Logger = log.logger() })
+				require.ErrorIs(t, verifyErr(v, "t0ken"), postern.ErrUnavailable)
+				require.Equal(t, 1, strings.Count(log.String(), "error="), log.String())
+				for began := time.Now(); time.Since(began) < 3*time.Minute; time.Sleep(time.Second) {
+					require.ErrorIs(t, verifyErr(v, "t0ken"), postern.ErrUnavailable)
+				}
+				require.InDelta(t, 4, strings.Count(log.String(), "error="), 2, log.String())
+				require.NotContains(t, log.String(), "t0ken")
+			})
+		})
 	}
 }
 

@@ -37,7 +37,7 @@ type verifier struct {
 
 	sharedAll coalesced // evictions of everything by the fleet
 
-	refusalLog, burstLog, panicLog             oncePerMinute
+	refusalLog, failureLog, burstLog, panicLog oncePerMinute
 	misses, stale, calls, failures, turnedAway atomic.Uint64
 	renewals, turnedInactive, inactiveBursts   atomic.Uint64
 }
