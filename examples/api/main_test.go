@@ -143,8 +143,8 @@ func TestSettingsMistakesAreNamed(t *testing.T) {
 		"public URL without a scheme": {map[string]string{
 			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ORDERS_URL": "orders.example.com",
 		}, "ORDERS_URL: ID: expected https"},
-		"signing key cut short": {map[string]string{
-			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ZITADEL_SIGNING_KEY": "60qg1",
+		"signing key of nothing": {map[string]string{
+			"ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t", "ZITADEL_SIGNING_KEY": " ",
 		}, "SigningKeys"},
 		"issuer is no URL": {map[string]string{
 			"ZITADEL_ISSUER": "zitadel", "ZITADEL_API_CLIENT_ID": "1", "ZITADEL_API_CLIENT_SECRET": "s3cr3t",
@@ -154,7 +154,9 @@ func TestSettingsMistakesAreNamed(t *testing.T) {
 			if _, set := c.vars["ZITADEL_ISSUER"]; !set {
 				c.vars["ZITADEL_ISSUER"] = "https://zitadel.example.com"
 			}
-			err := run(t.Context(), environment(c.vars), io.Discard)
+			ended, end := context.WithCancel(t.Context())
+			end() // so that a mistake nobody sees fails the test, and does not serve for ever
+			err := run(ended, environment(c.vars), io.Discard)
 			require.ErrorContains(t, err, c.want)
 			assert.NotContains(t, err.Error(), "s3cr3t")
 		})
