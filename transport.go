@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/postern-go/postern/internal/basetransport"
+	"github.com/postern-go/postern/internal/bearer"
 	"github.com/postern-go/postern/internal/origin"
 )
 
@@ -200,29 +201,12 @@ func (t *Transport) headerOf(token *oauth2.Token) ([]string, error) {
 	if kind := token.TokenType; kind != "" && !strings.EqualFold(kind, "Bearer") {
 		return nil, fmt.Errorf("postern: the token source returned a token of type %.20q; only bearer tokens may be sent as such", kind)
 	}
-	if err := checkBearer(token.AccessToken); err != nil {
-		return nil, err
+	if err := bearer.Check(token.AccessToken); err != nil { // RFC 6750 §2.1
+		return nil, fmt.Errorf("postern: the token source returned what cannot be sent: %w", err)
 	}
 	s := &stamp{token.AccessToken, token.TokenType, []string{"Bearer " + token.AccessToken}}
 	t.stamp.Store(s)
 	return s.header, nil
-}
-
-// checkBearer holds a token against b64token of RFC 6750 §2.1, and shows nothing of it.
-func checkBearer(token string) error {
-	rest := strings.TrimRight(token, "=")
-	if rest == "" {
-		return errors.New("postern: the token source returned an empty token")
-	}
-	for i := range len(rest) {
-		switch c := rest[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
-		default:
-			return fmt.Errorf("postern: the token source returned a token with a character (the %d. of %d) that no bearer token has; a line end or a quote may have come along when it was read",
-				i+1, len(token))
-		}
-	}
-	return nil
 }
 
 // prepare checks the fields, once.

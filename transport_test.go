@@ -278,14 +278,14 @@ func TestTransportRefusesUserInfoByItself(t *testing.T) {
 // What a source may not get onto the wire.
 func TestTransportChecksTokens(t *testing.T) {
 	for token, want := range map[string]string{
-		"":                 "empty",
-		"==":               "empty",
-		"abc\r\nX-Evil: 1": "the 4. of 14",
-		"abc def":          "the 4. of 7",
-		"abc\n":            "the 4. of 4",
-		"a=b":              "the 2. of 3",
-		"tökén":            "the 2. of 7",
-		`"abc"`:            "the 1. of 5",
+		"":                 "got nothing",
+		"==":               "got only =",
+		"abc\r\nX-Evil: 1": "byte 4 of 14",
+		"abc def":          "byte 4 of 7",
+		"abc\n":            "byte 4 of 4",
+		"a=b":              "byte 2 of 3",
+		"tökén":            "byte 2 of 7",
+		`"abc"`:            "byte 1 of 5",
 	} {
 		b := &body{Reader: strings.NewReader("x")}
 		_, err := send(t, fixed(token), b, nil)
