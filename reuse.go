@@ -19,6 +19,8 @@ import (
 	"weak"
 
 	"golang.org/x/oauth2"
+
+	"github.com/postern-go/postern/internal/setback"
 )
 
 // ReuseConfig says how Reuse asks its source. The zero value suits most.
@@ -46,7 +48,8 @@ type ReuseConfig struct {
 //     A renewal that fails, or brings the same token again, is tried again after half of the time that is left, or after
 //     Error.RetryAfter where that is longer. Nothing polls, and without callers nothing is renewed.
 //   - No token in hand: all callers share one call of src. Each leaves when its own context ends, with an error that wraps the
-//     context's; the call goes on for the others, under a context of its own (FetchTimeout) without anybody's values.
+//     context's and, with the sources of this module, what the call has met with so far. The call goes on for the others, under a
+//     context of its own (FetchTimeout) without anybody's values.
 //   - A refusal by the server, an *Error or *oauth2.RetrieveError with a code and status 400 or 401, or status 429, is
 //     remembered: at first for 1 s, then twice as long each time up to 1 min; any other 4xx for 100 ms, then twice as long each
 //     time up to 1 s. Where Error.RetryAfter is longer, that counts, up to 10 min. See ReuseConfig.Credential. Other failures
@@ -127,6 +130,7 @@ type held struct {
 
 type flight struct {
 	ctx     context.Context // of the call: ends at its timeout, and after done
+	setback func() error    // what it met with so far
 	done    chan struct{}
 	token   *oauth2.Token // token and err: before done is closed
 	err     error
@@ -231,6 +235,9 @@ func (r *reuse) wait(ctx context.Context, f *flight) (*oauth2.Token, error) {
 	case <-f.done:
 		return f.token, f.err
 	case <-ctx.Done():
+		if err := f.setback(); err != nil {
+			return nil, fmt.Errorf("postern: waiting for a token: %w, after %w", ctx.Err(), err)
+		}
 		return nil, fmt.Errorf("postern: waiting for a token: %w", ctx.Err())
 	case <-f.ctx.Done():
 	}
@@ -246,7 +253,8 @@ func (r *reuse) wait(ctx context.Context, f *flight) (*oauth2.Token, error) {
 // caller's context, whose trace hooks and the like may not outlive that caller.
 func (r *reuse) launch() *flight {
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.FetchTimeout)
-	f := &flight{ctx: ctx, done: make(chan struct{})}
+	ctx, met := setback.Watch(ctx)
+	f := &flight{ctx: ctx, setback: met, done: make(chan struct{})}
 	r.flight = f
 	go func() {
 		defer cancel()

@@ -225,6 +225,23 @@ func TestACallerLeavesAtItsDeadline(t *testing.T) {
 	})
 }
 
+func TestACallerWhoLeavesHearsWhatTheServerSaidSoFar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.Misbehave(zitadeltest.TokenEndpoint, -1, zitadeltest.Status(http.StatusServiceUnavailable))
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // the first pause between tries is longer
+		defer cancel()
+		began := time.Now()
+		_, err := newSource(t, s, clientcredentials.Config{ClientID: "bot", ClientSecret: "hunter2"}).TokenCtx(ctx)
+		assert.Equal(t, 50*time.Millisecond, time.Since(began))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		var said *postern.Error
+		require.ErrorAs(t, err, &said)
+		assert.Equal(t, http.StatusServiceUnavailable, said.StatusCode)
+		time.Sleep(time.Minute) // the call goes on without the caller, to its end
+	})
+}
+
 func TestASourceFormatsWithoutItsSecret(t *testing.T) {
 	src, err := clientcredentials.New(clientcredentials.Config{Issuer: "https://zitadel.example", ClientID: "bot", ClientSecret: "hunter2"})
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/setback"
 )
 
 const (
@@ -34,6 +35,9 @@ func Retry[T any](ctx context.Context, try func() (T, error)) (T, error) {
 		last = err
 		if e, ok := errors.AsType[*callError](err); err != nil && (!ok || !e.again) {
 			return result, backoff.Permanent(err)
+		}
+		if err != nil {
+			setback.Report(ctx, err)
 		}
 		pauses.asked = 0
 		if e, ok := errors.AsType[*postern.Error](err); ok {
