@@ -31,9 +31,12 @@ type endpoints map[Endpoint]string
 
 // discover fetches the document (OpenID Connect Discovery 1.0 §4).
 func (i *Issuer) discover(ctx context.Context) (endpoints, error) {
-	resp, err := Retry(ctx, func() (*Response, error) {
-		return i.GetJSON(ctx, strings.TrimSuffix(i.issuer, "/")+wellKnown, maxDocument) // §4.1: without a terminating slash
-	})
+	document := strings.TrimSuffix(i.issuer, "/") + wellKnown // §4.1: without a terminating slash
+	resp, err := Retry(ctx, func() (*Response, error) { return i.GetJSON(ctx, document, maxDocument) })
+	if err != nil && ctx.Err() != nil { // our limit, not that of any caller
+		err = Unusable(fmt.Errorf("expected an answer within %s, got none: is the server reachable from here?", discoveryTimeout))
+		return nil, &callError{call: "GET " + document, err: err, again: true}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +140,6 @@ func (d *discovery) run(ctx context.Context, f *fetch, discover func(context.Con
 		d.end(f)
 	}()
 	f.found, f.err = discover(ctx)
-	if f.err != nil && ctx.Err() != nil { // our limit, not that of any caller
-		f.err = Unusable(fmt.Errorf("expected an answer within %s, got none", discoveryTimeout))
-	}
 }
 
 func (d *discovery) end(f *fetch) {

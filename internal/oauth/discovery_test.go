@@ -240,6 +240,31 @@ func TestADiscoveryThatFailedIsNotRepeatedForAWhile(t *testing.T) {
 	}
 }
 
+func TestTheEndOfAnOutageInWhichTheServerHungIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := false
+		issuer := newIssuer(t, stub(func(r *http.Request) (*http.Response, error) {
+			if up {
+				return jsonAnswer(200, discoveryDocument), nil
+			}
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		for began := time.Now(); time.Since(began) < 20*time.Minute; {
+			_, err := issuer.URL(t.Context(), oauth.Token)
+			require.ErrorIs(t, err, postern.ErrUnavailable)
+			require.NotErrorIs(t, err, context.DeadlineExceeded, "nobody's deadline but ours")
+			time.Sleep(100 * time.Millisecond)
+		}
+		up = true
+		began := time.Now()
+		for _, err := issuer.URL(t.Context(), oauth.Token); err != nil; _, err = issuer.URL(t.Context(), oauth.Token) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Less(t, time.Since(began), 2*time.Second)
+	})
+}
+
 func TestATransportThatPanicsIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := newIssuer(t, stub(func(*http.Request) (*http.Response, error) { panic("hunter2") }))
