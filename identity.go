@@ -239,10 +239,12 @@ func (id *Identity) addRoles(project, value string) error {
 	if err != nil {
 		return err
 	}
-	for i, role := range roles {
-		if _, twice := roles[:i].Get(role.Name); twice {
+	seen := make(map[string]bool, len(roles))
+	for _, role := range roles {
+		if seen[role.Name] {
 			return errors.New("expected each role once, got one twice")
 		}
+		seen[role.Name] = true
 		orgs, err := strictjson.Parse(role.Value)
 		if err != nil {
 			return err
