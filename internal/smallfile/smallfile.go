@@ -63,8 +63,11 @@ func regular(path string, info fs.FileInfo) error {
 // maxElement is the longest name of a file that file systems take, in bytes.
 const maxElement = 255
 
-// isPath reports whether path can be one. A token, or the JSON of a key, is too long, or has line breaks.
+// isPath reports whether path can be one. A token is too long, and a key, in its JSON or not, is PEM.
 func isPath(path string) bool {
+	if strings.Contains(path, "-----BEGIN ") {
+		return false
+	}
 	for element := range strings.FieldsFuncSeq(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(byte(r)) }) {
 		if len(element) > maxElement {
 			return false

@@ -58,6 +58,7 @@ func TestTextThatIsNoPathIsNotShown(t *testing.T) {
 		"a token":          strings.Repeat("hunter2.", 32),
 		"a key file":       "{\n  \"key\": \"hunter2\"}",
 		"a line with NULs": "hunter2\x00",
+		"a key's JSON":     `{"key":"-----BEGIN RSA PRIVATE KEY-----\nhunter2/hunter2"}`,
 	} {
 		_, _, err := smallfile.Read(text, 4)
 		require.ErrorContains(t, err, "expected the path of a file, got text that is none", name)
