@@ -1,6 +1,7 @@
 package pat
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -17,6 +18,8 @@ func (f *followed) parse(data []byte) (*oauth2.Token, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case cutOff(token.AccessToken):
+		return nil, errors.New("expected a whole token, got the beginning of one: write the personal access token again, in one piece")
 	case f.first == "":
 		f.first = token.AccessToken
 	case token.AccessToken != f.first:

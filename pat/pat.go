@@ -49,8 +49,8 @@ var (
 )
 
 // New makes a Source of a token. Line breaks after it are cut off. It refuses what cannot be a bearer token (RFC 6750 §2.1: letters,
-// digits and -._~+/, then any number of =, here at most 16 KiB), a token that was cut off, where its form tells, and one that has
-// expired. The error shows no part of the token.
+// digits and -._~+/, then any number of =, here at most 16 KiB), and a token that has expired. The error shows no part
+// of the token.
 func New(token string, options ...Option) (*Source, error) {
 	s, err := newSource(token, options)
 	if err != nil {
@@ -170,12 +170,10 @@ func newToken(text string, expires time.Time) (*oauth2.Token, error) {
 func parse(text string) (string, error) {
 	token := strings.TrimRight(text, "\r\n")
 	err := bearer.Check(token)
-	if err == nil && !cutOff(token) {
+	if err == nil {
 		return token, nil
 	}
 	switch {
-	case err == nil:
-		err = errors.New("expected a whole token, got the beginning of one")
 	case strings.HasPrefix(token, "\xef\xbb\xbf"), strings.HasPrefix(token, "\xff\xfe"), strings.HasPrefix(token, "\xfe\xff"):
 		return "", errors.New("expected a token, got a byte order mark before it: save the text as UTF-8 without one")
 	case len(token) > len("Bearer ") && strings.EqualFold(token[:len("Bearer ")], "Bearer "):

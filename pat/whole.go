@@ -13,7 +13,7 @@ const minTag = 22
 // cutOff reports whether token is the beginning of a JWE (RFC 7516 §7.1), which is what ZITADEL's tokens are: it may come from a file
 // that is half written. Of tokens of another form, as old ones are, nobody can tell.
 func cutOff(token string) bool {
-	const object = "eyJ" // {" in base64url
+	const object = "eyJhbGciOi" // {"alg": in base64url
 	if !strings.HasPrefix(token, object) {
 		return strings.HasPrefix(object, token)
 	}
