@@ -52,8 +52,9 @@ type ReuseConfig struct {
 //     context of its own (FetchTimeout) without anybody's values.
 //   - A refusal by the server, an *Error or *oauth2.RetrieveError with a code and status 400 or 401, or status 429, is
 //     remembered: at first for 1 s, then twice as long each time up to 1 min; any other 4xx for 100 ms, then twice as long each
-//     time up to 1 s. Where Error.RetryAfter is longer, that counts, up to 10 min. See ReuseConfig.Credential. Other failures
-//     are not remembered: the next caller makes src be called again.
+//     time up to 1 s. Where Error.RetryAfter is longer, whatever the status, that counts, up to 10 min. See
+//     ReuseConfig.Credential. Other failures are not remembered: the next caller makes src be called again, from the second in
+//     a row on 100 ms after the one before.
 //   - Lifetimes: a token without Expiry never ends, nor does one with more than 100 years to go. One that has ended
 //     when it comes is an error, as is one that is nil or empty. One that lives for 2 min or less is renewed at half of its life.
 //   - Invalidate drops exactly that token. When a call under way then brings that very token, src is called once more; what
@@ -97,6 +98,8 @@ const (
 	maxRefusalMemory = time.Minute
 	maxRetryAfter    = 10 * time.Minute
 	maxAnswerMemory  = time.Second
+	// outagePause is between two calls of a source that fails at once and of which nothing else holds callers back.
+	outagePause = 100 * time.Millisecond
 	// minRenewalGap keeps a renewal that fails from being tried ever faster as the token's end comes near.
 	minRenewalGap = time.Second
 	// timerSlack is how much earlier than need be hand is taken away: timers come late, and the long way looks at the clock.
@@ -117,9 +120,11 @@ type reuse struct {
 	mu       sync.Mutex
 	held     *held // the token in hand, or one that has run out
 	timer    *time.Timer
-	flight   *flight  // the call of src under way
-	failure  *failure // of the last call, while it is remembered
-	failures int      // in a row that were to be remembered
+	flight   *flight       // the call of src under way
+	failure  *failure      // of the last call, while it is remembered
+	failures int           // in a row that were to be remembered
+	outage   bool          // the last call failed in another way
+	resume   time.Duration // src is not called before this
 }
 
 // held is a token in hand. It is not changed once it is stored.
@@ -252,12 +257,14 @@ func (r *reuse) wait(ctx context.Context, f *flight) (*oauth2.Token, error) {
 // launch starts the one call of src, under the lock. The call belongs to nobody: it has its own timeout, and no values of the
 // caller's context, whose trace hooks and the like may not outlive that caller.
 func (r *reuse) launch() *flight {
-	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.FetchTimeout)
+	pause := max(r.resume-time.Since(r.start), 0)
+	ctx, cancel := context.WithTimeout(context.Background(), pause+r.cfg.FetchTimeout)
 	ctx, met := setback.Watch(ctx)
 	f := &flight{ctx: ctx, setback: met, done: make(chan struct{})}
 	r.flight = f
 	go func() {
 		defer cancel()
+		time.Sleep(pause)
 		for r.attempt(f) {
 		}
 	}()
@@ -318,7 +325,7 @@ func (r *reuse) land(f *flight, out outcome) (again bool) {
 	invisible := out.err != nil && old != nil && now < old.end
 	switch {
 	case out.err == nil:
-		r.failure, r.failures = nil, 0
+		r.failure, r.failures, r.outage = nil, 0, false
 		r.hold(lifeOf(out.token, old, now))
 	default:
 		r.remember(out, now)
@@ -341,8 +348,13 @@ func (r *reuse) remember(out outcome, now time.Duration) {
 	wait := memory(out.answer, r.failures)
 	if wait == 0 {
 		r.failure, r.failures = nil, 0
+		if r.outage {
+			r.resume = now + outagePause
+		}
+		r.outage = true
 		return
 	}
+	r.outage = false
 	r.failure = &failure{out.err, now + wait, out.credential}
 	r.failures++
 }

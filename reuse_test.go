@@ -450,6 +450,35 @@ func TestReuseRemembersRefusals(t *testing.T) {
 	}
 }
 
+// A source of one's own that fails at once, or a token endpoint that answers rubbish.
+func TestReuseCallsASourceThatFailsTenTimesASecondAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: func(_ context.Context, n int64) (*oauth2.Token, error) {
+			if n > 22 {
+				return numbered(n, life), nil
+			}
+			return nil, errors.ErrUnsupported
+		}}
+		src := postern.Reuse(s, postern.ReuseConfig{})
+		began := time.Now()
+		for range 2 {
+			_, err := src.Token()
+			require.ErrorIs(t, err, errors.ErrUnsupported)
+		}
+		require.Zero(t, time.Since(began), "the first two at once")
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				for _, err := src.Token(); err != nil; _, err = src.Token() {
+				}
+			})
+		}
+		wg.Wait()
+		assert.Equal(t, 2100*time.Millisecond, time.Since(began))
+		assert.EqualValues(t, 23, s.calls.Load())
+	})
+}
+
 // The first caller after an outage gets a token, however many renewals and calls have failed before.
 func TestReuseForgetsAnOutageAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
