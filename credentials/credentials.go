@@ -33,7 +33,7 @@
 //	    ZITADEL_API_CLIENT_SECRET or ZITADEL_API_CLIENT_SECRET_FILE, whose file is read once
 //
 // A variable that is empty counts as not set. More than one way, or half of one, is an error: which one was meant is not for a
-// program to guess. Errors name variables and paths, and never show a value that is a secret.
+// program to guess. Errors name variables, and paths that are absolute or begin with a dot, and never show a value that is a secret.
 //
 // Under systemd, LoadCredential= with Environment=ZITADEL_PAT_FILE=%d/pat gives the path of a credential; in Kubernetes, mount a
 // Secret and name the file in it.

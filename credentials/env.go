@@ -99,7 +99,8 @@ func (e *env) checkFiles() error {
 		}
 		_, err := os.Stat(path)
 		if failed, ok := errors.AsType[*fs.PathError](err); ok {
-			return fmt.Errorf("%s: expected the path of a file, got what names none: %w", e.name(name), failed.Err)
+			return fmt.Errorf("%s: expected the path of a file, got what names none that can be read (%w): check the path, which is not shown as it may be a secret",
+				e.name(name), failed.Err)
 		}
 	}
 	return nil

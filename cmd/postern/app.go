@@ -35,6 +35,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetErr(errOut)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started { // a command or flag that there is not
+		if cmd.Name() == "help" { // whose own help tells of no command
+			cmd = root
+		}
 		err = usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	}
 	code := exitCode(ctx, err)
