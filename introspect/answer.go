@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -71,7 +70,7 @@ func (r *rules) judge(answer []byte, now time.Time) (cache.Entry[verdict], error
 	}
 	var notBefore time.Time
 	if value, ok := object.Get("nbf"); ok {
-		if notBefore, err = timeUp(value); err != nil {
+		if notBefore, err = strictjson.TimeUp(value); err != nil {
 			return cache.Entry[verdict]{}, fmt.Errorf("introspection answer: nbf: %w", err)
 		}
 	}
@@ -108,15 +107,6 @@ func (r *rules) judge(answer []byte, now time.Time) (cache.Entry[verdict], error
 
 func (r *rules) refuse(err error, ttl time.Duration) cache.Entry[verdict] {
 	return cache.Entry[verdict]{Value: verdict{err: err}, Bad: true, Fresh: ttl}
-}
-
-// timeUp reads a NumericDate as strictjson.Time does, but rounds a fraction up: dropping it would let a token in before its time.
-func timeUp(value string) (time.Time, error) {
-	t, err := strictjson.Time(value)
-	if seconds, _ := strconv.ParseFloat(value, 64); err == nil && seconds > float64(t.Unix()) {
-		t = t.Add(time.Second)
-	}
-	return t, err
 }
 
 // session is the part of ZITADEL's token ids that names the session, by which its events end tokens.

@@ -72,9 +72,8 @@ func parse(token string) (*jws, error) {
 // types of a token, in any case (RFC 9068 §4, RFC 7515 §4.1.9). ZITADEL writes JWT.
 var types = []string{"JWT", "at+jwt", "application/at+jwt"}
 
-// headers are the names that decide something here, so that they may stand only once and in no other spelling; all others, too, may
-// stand only once (RFC 7515 §4).
-var headers = slices.Concat([]string{"alg", "kid", "typ"}, refusedHeaders, []string{"*"})
+// headers are the names that decide something here, so that they may stand only once and in no other spelling.
+var headers = append([]string{"alg", "kid", "typ"}, refusedHeaders...)
 
 // refusedHeaders ask for something that an access token of ZITADEL never needs: extensions that must be understood (crit,
 // b64), another token inside (cty), encryption or compression (enc, zip), and keys that the token brings along or points to,
@@ -87,7 +86,13 @@ func (t *jws) readHeader(text string) error {
 		return err
 	}
 	var typ string
+	seen := make(map[string]bool, len(header))
 	for _, m := range header {
+		name := strings.ToLower(m.Name)
+		if seen[name] { // RFC 7515 §4, whatever it means
+			return errors.New("expected each name once and in one spelling, got one twice")
+		}
+		seen[name] = true
 		var err error
 		switch m.Name {
 		case "alg":
@@ -133,7 +138,8 @@ const clientsRoles = "urn:zitadel:iam:org:project:roles"
 
 // readClaims reads what decides, strictly; postern.ParseIdentity is as strict about all the rest.
 func readClaims(payload string) (*claims, error) {
-	object, err := strictjson.Parse(payload, "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "at_hash", "c_hash", "nonce", "events", "azp")
+	object, err := strictjson.Parse(payload, "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "at_hash", "c_hash", "nonce", "events", "azp",
+		clientsRoles)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +156,11 @@ func readClaims(payload string) (*claims, error) {
 		case "aud":
 			c.audience, err = strictjson.Strings(m.Value)
 		case "exp":
-			c.expiry, err = date(m.Value)
+			c.expiry, err = date(strictjson.Time(m.Value))
 		case "nbf":
-			c.notBefore, err = date(m.Value)
+			c.notBefore, err = date(strictjson.TimeUp(m.Value))
 		case "iat":
-			c.issuedAt, err = date(m.Value)
+			c.issuedAt, err = date(strictjson.Time(m.Value))
 		case "at_hash", "c_hash", "nonce":
 			c.ofIDToken = true
 		case "events":
@@ -184,12 +190,11 @@ func without(object, name string) string {
 	return "{" + strings.Join(kept, ",") + "}"
 }
 
-func date(value string) (*jwt.NumericDate, error) {
-	t, err := strictjson.Time(value)
+func date(t time.Time, err error) (*jwt.NumericDate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &jwt.NumericDate{Time: t}, nil
+	return jwt.NewNumericDate(t), nil
 }
 
 // The methods of jwt.Claims.

@@ -23,6 +23,7 @@ const (
 	maxLeeway         = 2 * time.Minute
 	minRecheck        = time.Second
 	defaultMaxEntries = 100_000
+	mostEntries       = 100_000_000
 	maxRemembered     = 24 * time.Hour // after which a token that lives longer is verified anew
 )
 
@@ -38,8 +39,8 @@ type Config struct {
 	// Leeway is how far clocks may be apart when exp, nbf and iat are judged. Default: 30 seconds; negative: none. At most 2
 	// minutes.
 	Leeway time.Duration
-	// MaxEntries bounds the verified tokens remembered. Default: 100,000, which take 2 to 4 KiB each. 1 counts as 2.
-	// Twice the number of tokens in use is a good size.
+	// MaxEntries bounds the verified tokens remembered. Default: 100,000, which take 2 to 4 KiB each. 1 counts as 2. At
+	// most 100,000,000. Twice the number of tokens in use is a good size.
 	MaxEntries int
 
 	// Introspection takes the tokens that are no JWTs, such as personal access tokens, and JWTs that were evicted. Nil: both
@@ -319,8 +320,8 @@ func (cfg *Config) check() error {
 	if cfg.Leeway > maxLeeway {
 		errs = append(errs, fmt.Errorf("Leeway: expected at most %s, got %s", maxLeeway, cfg.Leeway))
 	}
-	if cfg.MaxEntries < 0 {
-		errs = append(errs, fmt.Errorf("MaxEntries: expected 0 or more, got %d", cfg.MaxEntries))
+	if cfg.MaxEntries < 0 || cfg.MaxEntries > mostEntries {
+		errs = append(errs, fmt.Errorf("MaxEntries: expected a number of entries up to %d, got %d", mostEntries, cfg.MaxEntries))
 	}
 	if cfg.Recheck != 0 && cfg.Recheck < minRecheck {
 		errs = append(errs, fmt.Errorf("Recheck: expected 0 or at least %s, got %s", minRecheck, cfg.Recheck))

@@ -122,7 +122,12 @@ func Strings(value string) ([]string, error) {
 const maxDate = 253402300799
 
 // Time reads a NumericDate (RFC 7519 §2): seconds since 1970, a fraction dropped, at most year 9999.
-func Time(value string) (time.Time, error) {
+func Time(value string) (time.Time, error) { return date(value, math.Floor) }
+
+// TimeUp is Time with a fraction rounded up, for nbf: dropping it would let a token in before its time.
+func TimeUp(value string) (time.Time, error) { return date(value, math.Ceil) }
+
+func date(value string, round func(float64) float64) (time.Time, error) {
 	if value == "" || !strings.ContainsRune("-0123456789", rune(value[0])) {
 		return time.Time{}, errors.New("expected a number of seconds, got " + kind(value))
 	}
@@ -130,7 +135,7 @@ func Time(value string) (time.Time, error) {
 	if err != nil || math.Abs(seconds) > maxDate {
 		return time.Time{}, errors.New("expected seconds since 1970, at most year 9999, got a number beyond it")
 	}
-	return time.Unix(int64(math.Floor(seconds)), 0), nil
+	return time.Unix(int64(round(seconds)), 0), nil
 }
 
 // kind names the type of a JSON value for an error text, without showing the value.
