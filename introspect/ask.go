@@ -72,8 +72,10 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 	if entry, ok := v.loadShared(ctx, f); ok {
 		return entry, nil
 	}
-	credential := v.credential(ctx) // before the call: should it change in between, the next call is made with the new one
-	if err := v.hold.check(f.known, credential); err != nil {
+	if v.hold.refusing() { // and only then: a Source may take its time
+		v.hold.changed(v.credential(ctx))
+	}
+	if err := v.hold.check(f.known); err != nil {
 		v.logRefusal(err)
 		return cache.Entry[verdict]{}, err
 	}
@@ -81,7 +83,7 @@ func (v *verifier) answer(ctx context.Context, f *flight) (cache.Entry[verdict],
 	said, err := v.breaker(f.known).Execute(func() (said, error) { return v.ask(ctx, f) })
 	v.logBreaker(f.known)
 	if err != nil {
-		v.learn(f, err, credential)
+		v.learn(ctx, f, err)
 		return cache.Entry[verdict]{}, err
 	}
 	if !said.entry.Bad {
@@ -154,21 +156,21 @@ func (v *verifier) log(level slog.Level, text string, args ...any) {
 }
 
 // learn counts a failure, and holds further calls back where the server's answer asks for it.
-func (v *verifier) learn(f *flight, err error, credential string) {
+func (v *verifier) learn(ctx context.Context, f *flight, err error) {
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return // not asked
 	}
 	v.failures.Add(1)
 	switch e, ok := errors.AsType[*postern.Error](err); {
 	case refused(err):
-		v.hold.refused(f.known, err, credential)
+		v.hold.refused(f.known, err, v.credential(ctx))
 		v.logRefusal(err)
 		return
 	case ok && e.RetryAfter > 0:
 		v.hold.asked(e.RetryAfter, err)
 	}
 	if v.failureLog.allows() { // callers learn from package middleware only that it is an outage
-		v.cfg.Logger.Warn("introspect: the identity server could not be asked about a token, or gave no usable answer", "issuer", v.cfg.Issuer, "error", err)
+		v.log(slog.LevelWarn, "introspect: the identity server could not be asked about a token, or gave no usable answer", "error", err)
 	}
 }
 
@@ -248,17 +250,30 @@ type hold struct {
 }
 
 // check returns the error to answer with while calls are held back. What the server said about an unknown token does not hold
-// back a call for one known to be good: an attacker chooses the former. Nor does what was said about another credential.
-func (h *hold) check(known bool, credential string) error {
+// back a call for one known to be good: an attacker chooses the former.
+func (h *hold) check(known bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.until) && !(known && h.strangerSaid) {
+		return h.err
+	}
+	return nil
+}
+
+// refusing reports whether calls are held back because our credentials were refused.
+func (h *hold) refusing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return refused(h.err) && time.Now().Before(h.until)
+}
+
+// changed ends that for another credential than the one that was refused.
+func (h *hold) changed(credential string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if refused(h.err) && credential != "" && credential != h.credential {
 		h.until, h.pause = time.Time{}, 0
 	}
-	if time.Now().Before(h.until) && !(known && h.strangerSaid) {
-		return h.err
-	}
-	return nil
 }
 
 // refused holds calls back for twice as long as the last time, because the server refused our credentials.

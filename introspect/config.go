@@ -26,8 +26,8 @@ type Config struct {
 	Audience []string
 
 	// TTL is how long after the question an answer is used before the server is asked again: how late, at most, a revocation is
-	// noticed that no Evict method was called for. Up to a tenth less, at random, so that not all entries end at once. Default: 1
-	// minute. At most 24 hours.
+	// noticed that no Evict method was called for. Up to a tenth less, at random, so that not all entries end at once. An answer
+	// that takes longer than TTL serves only those who wait for it. Default: 1 minute. At most 24 hours.
 	TTL time.Duration
 	// NegativeTTL is how long after its arrival a refusal is used. Default: 5 seconds. Never longer than TTL. Negative: refusals are
 	// not remembered.
