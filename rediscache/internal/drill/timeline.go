@@ -15,7 +15,7 @@ const (
 	slotsAPhase = 5
 	workers     = 6
 	pause       = 4 * time.Millisecond // of a worker between two requests
-	// slack is what an answer of the server and a request may take on their way: answers are cached from their arrival on.
+	// slack is what a request may take on its way to where it is judged, on a busy machine.
 	slack = time.Second
 )
 
