@@ -83,7 +83,7 @@ func secretValues(t *testing.T) (secrets []string, holders map[string]any) {
 	secrets = []string{
 		token, must(byKey.Token()).AccessToken, must(bySecret.Token()).AccessToken, secret, api.ClientSecret, "webhook-key-0123456789",
 		d.String(), d.Text(16), fmt.Sprint(d.Bytes()), fmt.Sprint(d.Bits()), base64.StdEncoding.EncodeToString(keyJSON)[:60], "PRIVATE KEY",
-		fmt.Sprintf("%x", token), fmt.Sprintf("%x", secret), fmt.Sprint([]byte(secret)),
+		fmt.Sprintf("%x", token), fmt.Sprintf("%x", secret), fmt.Sprint([]byte(secret)), fmt.Sprint([]byte(token)), fmt.Sprint([]byte("webhook-key-0123456789")),
 	}
 	return secrets, map[string]any{
 		"keyfile.Key": key, "keyfile.File": must(keyfile.Open(read(keyJSON))),

@@ -72,12 +72,13 @@ func NewRevocationHandler(verifier Evictor, cfg RevocationConfig) (*RevocationHa
 	if state.logger == nil {
 		state.logger = slog.Default()
 	}
+	var keys [][]byte
 	var errs []error
 	for i, key := range cfg.SigningKeys {
 		if key = strings.TrimSpace(key); key == "" {
 			errs = append(errs, fmt.Errorf("SigningKeys[%d]: expected the signing key of the Actions v2 target, got an empty one", i))
 		}
-		state.keys = append(state.keys, []byte(key))
+		keys = append(keys, []byte(key))
 	}
 	if len(cfg.SigningKeys) == 0 {
 		errs = append(errs, errors.New("SigningKeys: expected the signing key of the Actions v2 target, got none: SetupRevocation creates the target and returns its key"))
@@ -85,6 +86,7 @@ func NewRevocationHandler(verifier Evictor, cfg RevocationConfig) (*RevocationHa
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("introspect: revocation: %w", err)
 	}
+	state.keys = func() [][]byte { return keys }
 	return &RevocationHandler{state}, nil
 }
 
@@ -110,10 +112,10 @@ const (
 	bodyTime     = 5 * time.Second
 )
 
-// revocation stands behind a pointer so that printing a handler prints no key.
+// revocation stands behind a pointer, and its keys behind a function: a verb that suits no pointer prints what it points to.
 type revocation struct {
 	evictor Evictor
-	keys    [][]byte
+	keys    func() [][]byte
 	logger  *slog.Logger
 	now     func() time.Time
 	all     coalesced
@@ -143,7 +145,7 @@ func (s *revocation) serve(w http.ResponseWriter, r *http.Request) int {
 	} else if err != nil {
 		return http.StatusBadRequest
 	}
-	if !sig.signs(body, s.keys) {
+	if !sig.signs(body, s.keys()) {
 		return http.StatusUnauthorized
 	}
 	event, err := parseEvent(body)

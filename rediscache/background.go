@@ -59,7 +59,7 @@ func (c *cache) follow() {
 func (c *cache) step() error {
 	client := c.connection()
 	if client == nil {
-		client, err := rueidis.NewClient(c.option)
+		client, err := rueidis.NewClient(*c.option)
 		if err != nil {
 			return fmt.Errorf("connecting: %w", err)
 		}

@@ -124,7 +124,7 @@ func newIdle(t *testing.T) (c *Cache, client rueidis.Client, attacker func(words
 	c, err := New(testConfig(server))
 	require.NoError(t, err)
 	c.start.Do(func() {})
-	c.client, err = rueidis.NewClient(c.option)
+	c.client, err = rueidis.NewClient(*c.option)
 	require.NoError(t, err)
 	t.Cleanup(c.client.Close)
 	return c, c.client, redis(t, server)

@@ -76,7 +76,7 @@ func New(cfg Config) (*Cache, error) {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
-	c.option = cfg.Redis
+	c.option = &cfg.Redis
 	c.option.InitAddress = slices.Clone(cfg.Redis.InitAddress)
 	c.option.DisableCache, c.option.DisableRetry = true, true
 	c.option.ClientSetInfo = rueidis.DisableClientSetInfo // one permission less to give
@@ -167,9 +167,10 @@ func (c *Cache) Stats() Stats {
 	}
 }
 
-// cache stands behind a pointer so that printing a Cache prints no secret.
+// cache stands behind a pointer, and what in it is secret behind another: a verb that suits no pointer prints what the first
+// points to.
 type cache struct {
-	option  rueidis.ClientOption
+	option  *rueidis.ClientOption
 	keys    []*keys // the first seals, all open
 	prefix  string
 	logger  *slog.Logger

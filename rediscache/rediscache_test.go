@@ -319,7 +319,7 @@ func TestCachePrintsNoSecret(t *testing.T) {
 	defer c.Close()
 	asJSON, err := json.Marshal(map[string]any{"cache": c})
 	require.NoError(t, err)
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%+v", struct{ C *Cache }{c}), string(asJSON)} {
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), fmt.Sprintf(strings.Repeat("%s", 2), c, *c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%+v", struct{ C *Cache }{c}), string(asJSON)} {
 		assert.NotContains(t, text, "redis-password")
 		assert.NotContains(t, text, "fleet secret")
 		assert.NotContains(t, text, strings.Trim(fmt.Sprint(testSecret), "[]"))

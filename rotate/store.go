@@ -26,7 +26,7 @@ type Store interface {
 var ErrConflict = errors.New("somebody else changed the stored credential")
 
 // Record is what a Store keeps. Printing it shows no secret. It cannot be changed.
-type Record struct{ body *recordBody }
+type Record struct{ body **recordBody } // twice a pointer: a verb that suits none prints what the first points to
 
 type recordBody struct {
 	credential, state []byte
@@ -36,7 +36,8 @@ type recordBody struct {
 // NewRecord makes a Record of the credential as programs read it (a PAT, or a key file), and of what the Rotator remembers, JSON
 // without secrets. The version is the Store's own: what tells one Record from its successor, or empty.
 func NewRecord(credential, state []byte, version string) Record {
-	return Record{&recordBody{credential: clone(credential), state: clone(state), version: version}}
+	body := &recordBody{credential: clone(credential), state: clone(state), version: version}
+	return Record{&body}
 }
 
 // Credential returns a copy of the credential: a personal access token, or the content of a key file. It is secret.
@@ -60,7 +61,7 @@ func (r Record) get() recordBody {
 	if r.body == nil {
 		return recordBody{}
 	}
-	return *r.body
+	return **r.body
 }
 
 // with returns the successor of r.
