@@ -93,7 +93,7 @@ func Parse(s string) (*Pattern, error) {
 	if p.origin, ok = parse(u); !ok {
 		return nil, fmt.Errorf(`origin %q: expected a host name or address and a valid port; a star stands only for the whole first label, as in "https://*.example.com"`, s)
 	}
-	if p.wildcard && (!strings.Contains(p.host, ".") && p.host != "localhost" || p.address) {
+	if p.wildcard && (!strings.Contains(p.host, ".") && p.host != "localhost" || p.address || number(p.host[strings.LastIndexByte(p.host, '.')+1:])) {
 		return nil, fmt.Errorf("origin %q: a star needs a domain of yours after it, not a whole top level or an address", s)
 	}
 	return p, nil
@@ -248,3 +248,6 @@ func cutSuffixFold(s, suffix string) (string, bool) {
 	}
 	return s[:n], true
 }
+
+// number reports whether a host's last label is one, as in an IPv4 address or the end of one (WHATWG URL §3.5, "ends in a number").
+func number(label string) bool { return label != "" && strings.Trim(label, "0123456789") == "" }

@@ -203,6 +203,7 @@ func TestParseRefuses(t *testing.T) {
 		"https://*.*.example.com":             "whole first label",
 		"https://*.com":                       "domain of yours",
 		"https://*.127.0.0.1":                 "domain of yours",
+		"https://*.0.0.1":                     "domain of yours",
 		"https://hunter2:pass word@x.example": "no URL",
 		"user:hunter2@api.example.com":        "without http:// or https://",
 		"//user:hunter2@":                     "user info",
