@@ -164,7 +164,7 @@ func (e *env) source(scopes []string) (postern.TokenSource, error) {
 		Path: e.values["CLIENT_SECRET_FILE"], Limit: maxSecret, What: "client secret", Parse: client,
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", e.name("CLIENT_SECRET_FILE"), err)
 	}
 	return &followed{file}, nil
 }
@@ -183,11 +183,11 @@ func (e *env) auth() (introspect.Auth, error) {
 	secret := []byte(e.values["CLIENT_SECRET"])
 	if path := e.values["CLIENT_SECRET_FILE"]; path != "" {
 		var err error
-		if secret, _, err = smallfile.Read(path, maxSecret); err != nil {
-			return nil, err
+		if secret, _, err = smallfile.Read(path, maxSecret); err == nil && trim(secret) == "" {
+			err = fmt.Errorf("%s: expected a client secret, got nothing", path)
 		}
-		if trim(secret) == "" {
-			return nil, fmt.Errorf("%s: expected a client secret, got nothing", path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.name("CLIENT_SECRET_FILE"), err)
 		}
 	}
 	return introspect.Basic(e.values["CLIENT_ID"], trim(secret)), nil
