@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/oauth2"
+
+	"github.com/postern-go/postern/internal/isnil"
 )
 
 // FromOAuth2 makes a TokenSource of any oauth2.TokenSource, whose Token takes no context: TokenCtx calls it in a goroutine of its
@@ -20,7 +22,7 @@ import (
 //
 // A src that is a TokenSource already is returned as it is. A nil src, typed or not, gives a source that refuses every call.
 func FromOAuth2(src oauth2.TokenSource) TokenSource {
-	if isNil(src) {
+	if isnil.Is(src) {
 		return refusing{errors.New("postern: FromOAuth2 was given no token source (nil)")}
 	}
 	if s, ok := src.(TokenSource); ok {

@@ -9,7 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -20,6 +19,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/postern-go/postern/internal/isnil"
 	"github.com/postern-go/postern/internal/setback"
 )
 
@@ -75,7 +75,7 @@ func Reuse(src TokenSource, cfg ReuseConfig) TokenSource {
 	case refusing:
 		return s
 	}
-	if isNil(src) {
+	if isnil.Is(src) {
 		return refusing{errors.New("postern: Reuse was given no token source (nil); give it one, for instance of package jwtprofile")}
 	}
 	if cfg.FetchTimeout <= 0 {
@@ -485,15 +485,3 @@ type refusing struct{ err error }
 func (s refusing) Token() (*oauth2.Token, error)                   { return nil, s.err }
 func (s refusing) TokenCtx(context.Context) (*oauth2.Token, error) { return nil, s.err }
 func (s refusing) Invalidate(string)                               {}
-
-// isNil reports whether v is nil, or a nil pointer and the like in an interface.
-func isNil(v any) bool {
-	switch value := reflect.ValueOf(v); value.Kind() {
-	case reflect.Invalid:
-		return true
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Chan, reflect.Slice, reflect.Interface:
-		return value.IsNil()
-	default:
-		return false
-	}
-}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/postern-go/postern/internal/basetransport"
 	"github.com/postern-go/postern/internal/bearer"
+	"github.com/postern-go/postern/internal/isnil"
 	"github.com/postern-go/postern/internal/origin"
 )
 
@@ -212,7 +213,7 @@ func (t *Transport) headerOf(token *oauth2.Token) ([]string, error) {
 // prepare checks the fields, once.
 func (t *Transport) prepare() {
 	var errs []error
-	if isNil(t.Source) {
+	if isnil.Is(t.Source) {
 		errs = append(errs, errors.New("Source is nil; set it, for instance to a source of package pat or jwtprofile"))
 	}
 	if len(t.Origins) == 0 {
@@ -229,7 +230,7 @@ func (t *Transport) prepare() {
 	switch {
 	case t.Base == nil:
 		t.base = basetransport.Transport()
-	case isNil(t.Base):
+	case isnil.Is(t.Base):
 		errs = append(errs, fmt.Errorf("Base is a nil %T; leave it unset for the default", t.Base))
 	default:
 		t.base = t.Base

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/isnil"
 	"github.com/postern-go/postern/internal/oauth"
 )
 
@@ -137,7 +137,7 @@ func (cfg Config) mistakes() (errs []error) {
 	if slices.Contains(cfg.Audience, "") {
 		errs = append(errs, errors.New("Audience: expected client or project ids, got an empty one"))
 	}
-	if s := reflect.ValueOf(cfg.Shared); s.Kind() == reflect.Pointer && s.IsNil() {
+	if cfg.Shared != nil && isnil.Is(cfg.Shared) {
 		errs = append(errs, fmt.Errorf("Shared: expected a second level, got a nil %T: check the error of its constructor, or leave Shared unset for none", cfg.Shared))
 	}
 	return errs

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/isnil"
 )
 
 // IssuersConfig says which verifier takes which token. Verifiers is required.
@@ -69,9 +70,12 @@ func NewIssuers(cfg IssuersConfig) (*Issuers, error) {
 		if host == "" || host != hostOf(host) {
 			errs = append(errs, fmt.Errorf("Hosts: expected a host name in lower case without port, got %q", host))
 		}
-		if cfg.Hosts[host] == nil {
+		if isnil.Is(cfg.Hosts[host]) {
 			errs = append(errs, fmt.Errorf("Hosts[%q]: expected a Verifier, got nil", host))
 		}
+	}
+	if cfg.Opaque != nil && isnil.Is(cfg.Opaque) {
+		errs = append(errs, fmt.Errorf("Opaque: expected a Verifier, got a nil %T: check the error of its constructor", cfg.Opaque))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("localjwt: %w", err)

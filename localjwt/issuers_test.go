@@ -161,9 +161,10 @@ func TestEveryMistakeInAnIssuersConfigIsReported(t *testing.T) {
 	v := newIssuer().verifier(t)
 	_, err = NewIssuers(IssuersConfig{
 		Verifiers: []*Verifier{v, nil, newIssuer().verifier(t)},
-		Hosts:     map[string]postern.Verifier{"": v, "API.example.com": v, "api.example.com:80": v, "nil.example.com": nil, "good.example.com": v},
+		Hosts:     map[string]postern.Verifier{"": v, "API.example.com": v, "api.example.com:80": v, "nil.example.com": (*Verifier)(nil), "good.example.com": v},
+		Opaque:    (*Verifier)(nil),
 	})
-	for _, says := range []string{"Verifiers[1]: expected a Verifier", "Verifiers[2]: expected another issuer", `got ""`, `got "API.example.com"`, `got "api.example.com:80"`, `Hosts["nil.example.com"]`} {
+	for _, says := range []string{"Verifiers[1]: expected a Verifier", "Verifiers[2]: expected another issuer", `got ""`, `got "API.example.com"`, `got "api.example.com:80"`, `Hosts["nil.example.com"]`, "Opaque"} {
 		assert.ErrorContains(t, err, says)
 	}
 	assert.NotContains(t, err.Error(), "good.example.com")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-go/postern"
 	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/isnil"
 	"github.com/postern-go/postern/internal/oauth"
 )
 
@@ -325,6 +326,9 @@ func (cfg *Config) check() error {
 	}
 	if cfg.Recheck != 0 && cfg.Recheck < minRecheck {
 		errs = append(errs, fmt.Errorf("Recheck: expected 0 or at least %s, got %s", minRecheck, cfg.Recheck))
+	}
+	if cfg.Introspection != nil && isnil.Is(cfg.Introspection) {
+		errs = append(errs, fmt.Errorf("Introspection: expected a Verifier, got a nil %T: check the error of its constructor", cfg.Introspection))
 	}
 	if cfg.Recheck != 0 && cfg.Introspection == nil {
 		errs = append(errs, errors.New("Recheck: expected Introspection beside it, got none"))

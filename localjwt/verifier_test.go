@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/introspect"
 )
 
 // wire is what a ZITADEL v4 really sent.
@@ -181,6 +183,9 @@ func TestEveryMistakeInAConfigIsReported(t *testing.T) {
 	}
 	_, err = New(Config{Issuer: testIssuer})
 	require.ErrorContains(t, err, "Audience", "a verifier for nobody would take tokens meant for anybody")
+	_, err = New(Config{Issuer: testIssuer, Audience: []string{"a"}, MaxEntries: math.MaxInt, Introspection: (*introspect.Verifier)(nil)})
+	require.ErrorContains(t, err, "MaxEntries")
+	require.ErrorContains(t, err, "Introspection")
 	_, err = New(Config{Issuer: testIssuer, Audience: []string{"a"}})
 	require.NoError(t, err)
 }

@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"reflect"
 	"slices"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/isnil"
 )
 
 // Config says how a Gate answers. Its zero value is ready for use; New copies it.
@@ -48,7 +48,7 @@ type Gate struct {
 // and when the Config has a value that no response could carry: both are wiring mistakes, to be seen at the start.
 func New(v postern.Verifier, cfg Config) *Gate {
 	var errs []error
-	if isNil(v) {
+	if isnil.Is(v) {
 		errs = append(errs, errors.New("verifier: expected one, such as introspect.New returns, got nil; check the error of its constructor"))
 	}
 	if cfg.Realm == "" {
@@ -107,7 +107,7 @@ type rule struct {
 func (g *Gate) rule(optional bool, checks []Check) func(http.Handler) http.Handler {
 	p := &rule{Gate: g, optional: optional, checks: slices.Clone(checks), answers: g.answers(checks)}
 	return func(next http.Handler) http.Handler {
-		if isNil(next) {
+		if isnil.Is(next) {
 			panic("middleware: expected a handler to protect, got nil")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, next) })
@@ -161,17 +161,4 @@ func withoutAuthorization(h http.Header) http.Header {
 	h = maps.Clone(h)
 	delete(h, "Authorization")
 	return h
-}
-
-// isNil also sees a nil pointer or func inside an interface, as a constructor whose error was dropped leaves behind.
-func isNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	default:
-		return false
-	}
 }
