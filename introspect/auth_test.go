@@ -261,6 +261,25 @@ func TestAKeyThatIsReplacedEndsTheBackoff(t *testing.T) {
 	})
 }
 
+// It may be a vault that takes its time.
+func TestTheKeysSourceIsNotAskedWhileTheBreakerIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, asked := applicationKey(t), 0
+		v := newVerifier(t, &stub{answer: status(500, "")}, func(c *Config) {
+			c.Auth = PrivateKeyJWT(keySource(func() (*keyfile.Key, error) { asked++; return key, nil }))
+		})
+		for i := range failuresToOpen {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
+		}
+		require.Equal(t, "open", v.Stats().Breaker)
+		before := asked
+		for i := range 100 {
+			require.ErrorIs(t, verifyErr(v, fmt.Sprint("held back ", i)), postern.ErrUnavailable)
+		}
+		require.Equal(t, before, asked)
+	})
+}
+
 type keySource func() (*keyfile.Key, error)
 
 func (f keySource) Key(context.Context) (*keyfile.Key, error) { return f() }

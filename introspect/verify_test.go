@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -483,8 +484,9 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	}
 	require.NotContains(t, err.Error(), "s3cret")
 
-	_, err = New(Config{Issuer: issuer})
+	_, err = New(Config{Issuer: issuer, MaxEntries: math.MaxInt})
 	require.ErrorContains(t, err, "Auth:")
+	require.ErrorContains(t, err, "MaxEntries:")
 	_, err = New(Config{Issuer: issuer, Auth: PrivateKeyJWT(nil)})
 	require.ErrorContains(t, err, "PrivateKeyJWT")
 }

@@ -174,3 +174,12 @@ func TestTwoHundredServersAtOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAPIPrintsNoSecret(t *testing.T) {
+	api := zitadeltest.Start(t).AddProject("orders").AddAPI("api")
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, value := range []any{api, *api, struct{ API *zitadeltest.API }{api}} {
+			assert.NotContains(t, fmt.Sprintf(format, value), api.ClientSecret, format)
+		}
+	}
+}

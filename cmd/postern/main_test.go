@@ -107,7 +107,7 @@ func TestExitCodes(t *testing.T) {
 		"done":                               {admin(s), []string{"whoami"}, 0, ""},
 		"the server refused":                 {[]string{"ZITADEL_ISSUER=" + s.Issuer(), "ZITADEL_PAT=" + nobody.PAT()}, []string{"call", "GET", "/management/v1/orgs/me"}, 1, "membership not found"},
 		"an unknown command":                 {nil, []string{"dance"}, 2, "unknown command"},
-		"help for an unknown command":        {nil, []string{"help", "dance"}, 2, "unknown command"},
+		"help for an unknown command":        {nil, []string{"help", "dance"}, 2, "see postern --help"},
 		"help for an unknown one of a group": {nil, []string{"help", "pat", "dance"}, 2, "unknown command"},
 		"an unknown flag":                    {nil, []string{"whoami", "--loud"}, 2, "unknown flag"},
 		"too few arguments":                  {nil, []string{"call", "GET"}, 2, "accepts 2 arg(s), received 1: see postern call --help"},
