@@ -3,6 +3,7 @@ package postern_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -183,6 +184,28 @@ func TestContextCarriesTheIdentity(t *testing.T) {
 	assert.Same(t, id, got)
 	_, ok = postern.FromContext(postern.NewContext(t.Context(), nil))
 	assert.False(t, ok, "nobody is nobody")
+}
+
+func TestContextKeepsWhatItsParentHas(t *testing.T) {
+	type key struct{}
+	end := errors.New("the end")
+	parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+	ctx, cancelChild := context.WithCancel(postern.NewContext(parent, must(postern.NewIdentity(nil))))
+	defer cancelChild()
+	assert.Equal(t, "value", ctx.Value(key{}))
+	assert.NoError(t, ctx.Err())
+	cancel(end)
+	assert.Equal(t, end, context.Cause(ctx))
+}
+
+func TestTheInnermostIdentityCounts(t *testing.T) {
+	inner := must(postern.NewIdentity(nil))
+	ctx := postern.NewContext(postern.NewContext(t.Context(), must(postern.NewIdentity(nil))), inner)
+	got, ok := postern.FromContext(ctx)
+	assert.True(t, ok)
+	assert.Same(t, inner, got)
+	_, ok = postern.FromContext(postern.NewContext(ctx, nil))
+	assert.False(t, ok)
 }
 
 func TestErrorNamesWhatTheServerSaidAndTheCure(t *testing.T) {
