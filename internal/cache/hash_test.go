@@ -60,6 +60,19 @@ func TestCompressIsNH(t *testing.T) {
 	}
 }
 
+func TestKeyIsSipHashOfWhatNHGivesAndTheLength(t *testing.T) {
+	h := newHasher()
+	for _, length := range []int{0, 1, 255, 256, 288, 300, maxHashed} {
+		token := strings.Repeat("t", length)
+		var message []byte
+		for _, word := range h.compress(token) {
+			message = binary.LittleEndian.AppendUint64(message, word)
+		}
+		message = binary.LittleEndian.AppendUint16(message, uint16(length))
+		require.Equal(t, h.sip(string(message)), h.Key(token), "length %d", length)
+	}
+}
+
 func TestTheLongestTokensAreHashedToTheirLastByte(t *testing.T) {
 	h := newHasher()
 	for _, length := range []int{maxHashed - 1, maxHashed, maxHashed + 1, 3 * maxHashed} {
