@@ -39,9 +39,9 @@ type Config struct {
 // Cache maps keys of tokens to values. It is safe for concurrent use.
 type Cache[V any] struct {
 	Hasher
+	clock
 	good, bad table[V]
 	evictions evictions
-	base      time.Time
 	maxLife   time.Duration
 	hits      [stripes]counter
 }
@@ -49,7 +49,7 @@ type Cache[V any] struct {
 // New returns an empty Cache with a hash key of its own.
 func New[V any](cfg Config) *Cache[V] {
 	places := max(cfg.MaxEntries, 2)
-	c := &Cache[V]{Hasher: newHasher(), base: time.Now(), maxLife: cfg.MaxLife}
+	c := &Cache[V]{Hasher: newHasher(), clock: clock{base: time.Now()}, maxLife: cfg.MaxLife}
 	refusals := min(max(places/16, maxWays), places/2)
 	c.bad.init(refusals)
 	c.good.init(places - refusals)
@@ -109,26 +109,6 @@ type Item[V any] struct {
 	tokenID, session, subject string
 }
 
-// end is when something ends: when the first of two clocks says so. The monotonic one nobody sets back; the wall clock goes on while a
-// machine sleeps, and is what exp is given in.
-type end struct {
-	mono int64 // nanoseconds after Cache.base
-	wall int64 // nanoseconds since 1970
-}
-
-func (e end) passed(now end) bool { return now.mono >= e.mono || now.wall >= e.wall }
-
-func (e end) after(d time.Duration, latest int64) end {
-	wall := min(e.wall+int64(d), latest)
-	return end{mono: e.mono + wall - e.wall, wall: wall}
-}
-
-func (c *Cache[V]) now() end { return c.at(time.Now()) }
-
-func (c *Cache[V]) at(now time.Time) end {
-	return end{mono: int64(now.Sub(c.base)), wall: now.UnixNano()}
-}
-
 // Bad reports whether it is a refusal.
 func (i *Item[V]) Bad() bool { return i.bad }
 
@@ -137,8 +117,8 @@ func (c *Cache[V]) Get(key Key) (*Item[V], State) { return c.GetAt(time.Time{}, 
 
 // GetAt is Get for a caller who has just looked at the clock, which is a good part of what a hit costs; the zero time: it
 // has not.
-func (c *Cache[V]) GetAt(clock time.Time, key Key) (*Item[V], State) {
-	item, state, now := c.look(clock, key)
+func (c *Cache[V]) GetAt(at time.Time, key Key) (*Item[V], State) {
+	item, state, now := c.look(at, key)
 	if state != Fresh {
 		return item, state
 	}
@@ -146,7 +126,7 @@ func (c *Cache[V]) GetAt(clock time.Time, key Key) (*Item[V], State) {
 		item.used.Store(used + 1)
 	}
 	c.hits[stripe()].add(item.bad)
-	if at := item.renewAt.Load(); now.mono >= at && item.renewAt.CompareAndSwap(at, math.MaxInt64) {
+	if due := item.renewAt.Load(); now.mono >= due && item.renewAt.CompareAndSwap(due, math.MaxInt64) {
 		return item, Due
 	}
 	return item, Fresh
@@ -160,17 +140,19 @@ func (c *Cache[V]) Peek(key Key) *Item[V] {
 	return nil
 }
 
-func (c *Cache[V]) look(clock time.Time, key Key) (*Item[V], State, end) {
+func (c *Cache[V]) look(at time.Time, key Key) (*Item[V], State, end) {
 	item := c.good.find(key)
 	if item == nil {
 		if item = c.bad.find(key); item == nil {
 			return nil, Miss, end{}
 		}
 	}
-	if clock.IsZero() {
-		clock = time.Now()
+	var now end
+	if at.IsZero() {
+		now = c.about()
+	} else {
+		now = c.at(at)
 	}
-	now := c.at(clock)
 	switch {
 	case now.wall < item.from || c.void(item):
 		return nil, Miss, now

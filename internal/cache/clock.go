@@ -1,0 +1,50 @@
+package cache
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// end is when something ends: when the first of two clocks says so. The monotonic one nobody sets back; the wall clock goes on while a
+// machine sleeps, and is what exp is given in.
+type end struct {
+	mono int64 // nanoseconds after clock.base
+	wall int64 // nanoseconds since 1970
+}
+
+func (e end) passed(now end) bool { return now.mono >= e.mono || now.wall >= e.wall }
+
+func (e end) after(d time.Duration, latest int64) end {
+	wall := min(e.wall+int64(d), latest)
+	return end{mono: e.mono + wall - e.wall, wall: wall}
+}
+
+type clock struct {
+	base time.Time
+	// A look at both clocks takes twice as long as one at the monotonic clock, and is a good part of what a hit costs. So
+	// how far the wall clock is ahead is found out once a millisecond only: a machine that woke, or whose clock was set, is noticed so
+	// much later.
+	ahead atomic.Int64
+	until atomic.Int64 // monotonic
+}
+
+const aheadFor = time.Millisecond
+
+// now looks at both clocks.
+func (c *clock) now() end { return c.at(time.Now()) }
+
+// about is now by the monotonic clock, and by the wall clock as aheadFor has it.
+func (c *clock) about() end {
+	mono := int64(time.Since(c.base))
+	if mono < c.until.Load() {
+		return end{mono: mono, wall: mono + c.ahead.Load()}
+	}
+	now := c.now()
+	c.ahead.Store(now.wall - now.mono)
+	c.until.Store(now.mono + int64(aheadFor))
+	return now
+}
+
+func (c *clock) at(now time.Time) end {
+	return end{mono: int64(now.Sub(c.base)), wall: now.UnixNano()}
+}
