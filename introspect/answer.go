@@ -14,8 +14,9 @@ import (
 
 // verdict is what Verify returns for a token: an identity, or an error that wraps postern.ErrInvalidToken.
 type verdict struct {
-	id  *postern.Identity
-	err error
+	id     *postern.Identity
+	err    error
+	formed bool // the token has the form of one: bearer.Valid
 }
 
 func refusal(format string, args ...any) error {

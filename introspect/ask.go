@@ -16,6 +16,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/bearer"
 	"github.com/postern-go/postern/internal/cache"
 	"github.com/postern-go/postern/internal/oauth"
 )
@@ -53,6 +54,7 @@ func (v *verifier) fly(f *flight) {
 		}
 		return
 	}
+	entry.Value.formed = bearer.Valid(f.token)
 	f.item, _ = v.cache.Put(f.key, f.mark, entry)
 }
 

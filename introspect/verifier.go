@@ -9,13 +9,20 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/bearer"
 	"github.com/postern-go/postern/internal/cache"
+	"github.com/postern-go/postern/internal/formed"
 	"github.com/postern-go/postern/internal/oauth"
 )
 
 // Verifier asks a server about tokens and remembers what it says. Make one with New, and one an API: all that it saves comes
 // from being shared. It is safe for concurrent use, and needs no Close: it has nothing running but calls in flight.
-type Verifier struct{ v *verifier }
+type Verifier struct {
+	own
+	v *verifier
+}
+
+type own = formed.Own // what package middleware calls
 
 var (
 	_ postern.Verifier = (*Verifier)(nil)
@@ -57,15 +64,30 @@ const maxToken = 16 << 10
 // credentials; or ctx's error when ctx ended before the answer was there and no older one stands in (Config.MaxStale). What is
 // remembered needs no waiting, and is returned even when ctx has ended.
 func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity, error) {
+	return v.v.verify(ctx, token, false)
+}
+
+func (v *verifier) verifyFormed(ctx context.Context, token string) (*postern.Identity, error) {
+	return v.verify(ctx, token, true)
+}
+
+// verify is Verify, and when it is to be strict refuses what is not of a token's form. What is remembered it looked at before.
+func (v *verifier) verify(ctx context.Context, token string, strict bool) (*postern.Identity, error) {
 	if len(token) == 0 || len(token) > maxToken {
 		return nil, badLength(token)
 	}
-	key := v.v.cache.Key(token)
-	item, state := v.v.cache.Get(key)
+	key := v.cache.Key(token)
+	item, state := v.cache.Get(key)
+	if strict && (item == nil || !item.Value.formed) && !bearer.Valid(token) {
+		if state == cache.Due {
+			v.cache.RenewLater(item, 0) // who is not strict will
+		}
+		return nil, formed.ErrForm
+	}
 	if state == cache.Fresh {
 		return item.Value.id, item.Value.err
 	}
-	return v.v.verify(ctx, token, key, item, state)
+	return v.find(ctx, token, key, item, state)
 }
 
 func badLength(token string) error {
@@ -75,8 +97,8 @@ func badLength(token string) error {
 	return errTooLong
 }
 
-// verify is Verify for what is not remembered, or not for much longer.
-func (v *verifier) verify(ctx context.Context, token string, key cache.Key, old *cache.Item[verdict], state cache.State) (*postern.Identity, error) {
+// find is verify for what is not remembered, or not for much longer.
+func (v *verifier) find(ctx context.Context, token string, key cache.Key, old *cache.Item[verdict], state cache.State) (*postern.Identity, error) {
 	wanted := flight{key: key, token: token, mark: v.cache.Mark(), known: old != nil}
 	if state == cache.Due {
 		v.renew(wanted, old)

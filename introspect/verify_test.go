@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/formed"
 )
 
 func TestOneCallATokenHoweverManyWait(t *testing.T) {
@@ -193,6 +194,30 @@ func TestAHitInTheLastFifthRenewsAndNobodyWaits(t *testing.T) {
 		require.InDelta(t, 600/46, s.count(), 2)
 		require.Equal(t, uint64(s.count()-1), v.Stats().Renewals)
 		require.Equal(t, uint64(1), v.Stats().Misses)
+	})
+}
+
+// Package middleware lets nothing in that cannot be a token. Verify takes any text, and goes on renewing what it remembers of it.
+func TestWhoIsStrictKeepsNobodyFromRenewing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{answer: active}
+		v := newVerifier(t, s)
+		strict := func(token string) error { _, err := formed.Of(v)(t.Context(), token); return err }
+		require.ErrorIs(t, strict("two words"), formed.ErrForm)
+		require.Zero(t, s.count())
+		require.NoError(t, verifyErr(v, "two words"))
+		require.NoError(t, strict("word"))
+		require.NoError(t, verifyErr(v, "word"))
+		require.Equal(t, 2, s.count())
+		require.ErrorIs(t, strict("two words"), formed.ErrForm, "though it is remembered")
+		time.Sleep(50 * time.Second)
+		require.ErrorIs(t, strict("two words"), formed.ErrForm)
+		synctest.Wait()
+		require.Equal(t, 2, s.count())
+		require.NoError(t, verifyErr(v, "two words"))
+		synctest.Wait()
+		require.Equal(t, 3, s.count())
+		require.Equal(t, uint64(1), v.Stats().Renewals)
 	})
 }
 

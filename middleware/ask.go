@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/formed"
 )
 
 // ask asks the verifier. Whatever that does, panicking included, the outcome is an identity or a reason to refuse: one that is
@@ -20,7 +21,7 @@ func (g *Gate) ask(ctx context.Context, token string) (id *postern.Identity, ref
 			id, refused = nil, Refusal{Reason: Unavailable}
 		}
 	}()
-	id, err := g.verifier.Verify(ctx, token)
+	id, err := g.verify(ctx, token)
 	switch {
 	case err == nil && id != nil:
 		return id, Refusal{}
@@ -33,6 +34,8 @@ func (g *Gate) ask(ctx context.Context, token string) (id *postern.Identity, ref
 			refused.RetryAfter = said.RetryAfter
 		}
 		return nil, refused
+	case errors.Is(err, formed.ErrForm):
+		return nil, Refusal{Reason: MalformedHeader}
 	case errors.Is(err, postern.ErrInvalidToken):
 		return nil, Refusal{Reason: InvalidToken}
 	default:

@@ -1,10 +1,6 @@
 package middleware
 
-import (
-	"strings"
-
-	"github.com/postern-go/postern/internal/bearer"
-)
+import "strings"
 
 // maxHeader bounds the value of the Authorization header, in bytes. ZITADEL's opaque tokens take about 300, its JWTs with
 // many roles a few thousand; what is longer is not worth hashing.
@@ -14,9 +10,8 @@ const maxHeader = 8 << 10
 // MalformedHeader. It takes exactly one value of the form that RFC 6750 §2.1 gives,
 //
 //	credentials = "Bearer" 1SP b64token
-//	b64token    = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
 //
-// with the scheme in any case (RFC 9110 §11.1).
+// with the scheme in any case (RFC 9110 §11.1). Whether what follows is a b64token, Gate.ask finds out.
 func tokenOf(values []string) (token string, reason Reason) {
 	switch {
 	case len(values) == 0:
@@ -25,10 +20,10 @@ func tokenOf(values []string) (token string, reason Reason) {
 		return "", MalformedHeader
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
-	switch {
-	case strings.EqualFold(scheme, "Bearer") && bearer.Valid(token):
+	switch isBearer := scheme == "Bearer" || strings.EqualFold(scheme, "Bearer"); {
+	case isBearer && token != "":
 		return token, ""
-	case !strings.EqualFold(scheme, "Bearer") && isScheme(scheme):
+	case !isBearer && isScheme(scheme):
 		return "", NoToken
 	}
 	return "", MalformedHeader

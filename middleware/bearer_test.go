@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/introspect"
 	"github.com/postern-go/postern/middleware"
 )
 
@@ -77,6 +78,61 @@ func TestHeader(t *testing.T) {
 		})
 	}
 }
+
+// A verifier that remembers tokens looks at their form itself, and what it remembers it looked at when it came.
+func TestHeaderBeforeAVerifierThatRemembers(t *testing.T) {
+	for _, h := range headers {
+		t.Run(h.rule, func(t *testing.T) {
+			var asked []string
+			gate := middleware.New(introspection(t, &asked), middleware.Config{})
+			for range 2 {
+				assert.Equal(t, h.status, send(gate.Require(), authorization(h.values...)).Code)
+			}
+			if h.token == "" {
+				assert.Empty(t, asked)
+			} else {
+				assert.Equal(t, []string{h.token}, asked)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoTokenIsRefusedThoughTheVerifierRemembersIt(t *testing.T) {
+	for _, token := range []string{"two words", "=", "tok:en"} {
+		var asked []string
+		v := introspection(t, &asked)
+		gate := middleware.New(v, middleware.Config{})
+		for range 2 {
+			_, err := v.Verify(t.Context(), token) // which takes any text
+			require.NoError(t, err)
+			assert.Equal(t, 400, send(gate.Require(), authorization("Bearer "+token)).Code)
+		}
+		assert.Equal(t, []string{token}, asked)
+	}
+}
+
+// introspection returns a verifier with a server that finds every token good, and that says what it was asked about.
+func introspection(t *testing.T, asked *[]string) *introspect.Verifier {
+	v, err := introspect.New(introspect.Config{
+		Issuer: "https://id.example.com", IntrospectionURL: "https://id.example.com/introspect", Auth: introspect.Basic("api", "secret"),
+		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if err := r.ParseForm(); err != nil {
+				return nil, err
+			}
+			*asked = append(*asked, r.PostForm.Get("token"))
+			w := httptest.NewRecorder()
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"active":true}`)
+			return w.Result(), nil
+		})},
+	})
+	require.NoError(t, err)
+	return v
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // What net/http makes of a header before the gate sees it must open no way around the parser.
 func TestHeaderOverAConnection(t *testing.T) {

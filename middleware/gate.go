@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/postern-go/postern"
+	"github.com/postern-go/postern/internal/formed"
 	"github.com/postern-go/postern/internal/isnil"
 )
 
@@ -39,7 +40,7 @@ type Config struct {
 
 // Gate makes handlers that only certain callers reach. It cannot be changed and is safe for concurrent use.
 type Gate struct {
-	verifier postern.Verifier
+	verify   formed.Verify
 	config   Config
 	metadata string // URL of the RFC 9728 document, or empty
 }
@@ -60,7 +61,7 @@ func New(v postern.Verifier, cfg Config) *Gate {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	g := &Gate{verifier: v, config: cfg}
+	g := &Gate{config: cfg}
 	if cfg.Resource != nil {
 		g.config.Resource = cfg.Resource.clone()
 		url, err := cfg.Resource.metadataURL()
@@ -72,6 +73,7 @@ func New(v postern.Verifier, cfg Config) *Gate {
 	if err := errors.Join(errs...); err != nil {
 		panic(fmt.Errorf("middleware.New: %w", err))
 	}
+	g.verify = formed.Of(v)
 	return g
 }
 

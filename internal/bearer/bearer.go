@@ -17,7 +17,7 @@ func Valid(token string) bool {
 	if body == "" {
 		return false
 	}
-	// Eight bytes at a time take less than half the time of looking at each: every request to an API pays for it.
+	// Eight bytes at a time take less than half the time of looking at each: requests pay for it, on the way out and in.
 	bad := false
 	for ; len(body) >= 8; body = body[8:] {
 		bad = bad || notB64[body[0]]|notB64[body[1]]|notB64[body[2]]|notB64[body[3]]|notB64[body[4]]|notB64[body[5]]|notB64[body[6]]|notB64[body[7]] != 0
