@@ -24,24 +24,25 @@ type clock struct {
 	// A look at both clocks takes twice as long as one at the monotonic clock, and is a good part of what a hit costs. So
 	// how far the wall clock is ahead is found out once a millisecond only: a machine that woke, or whose clock was set, is noticed so
 	// much later.
-	ahead atomic.Int64
-	until atomic.Int64 // monotonic
+	wall atomic.Pointer[ahead]
 }
+
+// ahead is how far the wall clock was ahead of the monotonic one, and until when by the latter that is taken to be so.
+type ahead struct{ by, until int64 }
 
 const aheadFor = time.Millisecond
 
 // now looks at both clocks.
 func (c *clock) now() end { return c.at(time.Now()) }
 
-// about is now by the monotonic clock, and by the wall clock as aheadFor has it.
+// about is now by the monotonic clock, and by the wall clock as of aheadFor ago at most.
 func (c *clock) about() end {
-	mono := int64(time.Since(c.base))
-	if mono < c.until.Load() {
-		return end{mono: mono, wall: mono + c.ahead.Load()}
+	mono, last := int64(time.Since(c.base)), c.wall.Load()
+	if last != nil && mono < last.until {
+		return end{mono: mono, wall: mono + last.by}
 	}
 	now := c.now()
-	c.ahead.Store(now.wall - now.mono)
-	c.until.Store(now.mono + int64(aheadFor))
+	c.wall.CompareAndSwap(last, &ahead{by: now.wall - now.mono, until: now.mono + int64(aheadFor)}) // who was slow comes too late
 	return now
 }
 
