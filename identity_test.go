@@ -186,6 +186,25 @@ func TestContextCarriesTheIdentity(t *testing.T) {
 	assert.False(t, ok, "nobody is nobody")
 }
 
+func TestFormattingAContextShowsNoClaims(t *testing.T) {
+	id := must(postern.NewIdentity(map[string]any{"sub": "1", "email": "ada@example.com"}))
+	child, cancel := context.WithCancel(postern.NewContext(t.Context(), id))
+	defer cancel()
+	for _, ctx := range []context.Context{postern.NewContext(t.Context(), id), postern.NewContext(child, nil), child} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			assert.NotContains(t, fmt.Sprintf(verb, ctx), "ada@", verb)
+			assert.NotContains(t, fmt.Sprintf(verb, ctx), fmt.Sprintf("%x", "ada@"), verb)
+		}
+	}
+	assert.Contains(t, fmt.Sprint(child), "postern.NewContext")
+}
+
+func TestNewContextPanicsWithoutAParent(t *testing.T) {
+	assert.PanicsWithValue(t, "postern.NewContext: expected a context, got nil", func() {
+		postern.NewContext(context.Context(nil), nil)
+	})
+}
+
 func TestContextKeepsWhatItsParentHas(t *testing.T) {
 	type key struct{}
 	end := errors.New("the end")

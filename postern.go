@@ -58,6 +58,9 @@ type Verifier interface {
 // NewContext returns a copy of ctx that carries id, as package middleware hands it to handlers. Tests of handlers use it with
 // NewIdentity.
 func NewContext(ctx context.Context, id *Identity) context.Context {
+	if ctx == nil {
+		panic("postern.NewContext: expected a context, got nil")
+	}
 	return &identityContext{ctx, id}
 }
 
@@ -75,6 +78,9 @@ type identityContext struct {
 	context.Context
 	id *Identity
 }
+
+// String keeps fmt from the claims: they are personal data and do not belong in logs.
+func (c *identityContext) String() string { return "postern.NewContext" }
 
 func (c *identityContext) Value(key any) any {
 	if key == (identityKey{}) {

@@ -12,7 +12,6 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/postern-go/postern/internal/cache"
-	"github.com/postern-go/postern/internal/formed"
 	"github.com/postern-go/postern/internal/isnil"
 	"github.com/postern-go/postern/internal/oauth"
 )
@@ -117,9 +116,7 @@ func New(cfg Config) (*Verifier, error) {
 	v.breakers = [2]*gobreaker.CircuitBreaker[said]{newBreaker("unknown tokens"), newBreaker("tokens known to be good")}
 	v.flights.init(cfg.MaxConcurrent, v.fly, v.cache.Peek)
 	v.watchShared()
-	verifier := &Verifier{v: v}
-	verifier.own = formed.New(verifier, v.verifyFormed)
-	return verifier, nil
+	return &Verifier{v}, nil
 }
 
 func (cfg Config) mistakes() (errs []error) {

@@ -17,12 +17,7 @@ import (
 
 // Verifier asks a server about tokens and remembers what it says. Make one with New, and one an API: all that it saves comes
 // from being shared. It is safe for concurrent use, and needs no Close: it has nothing running but calls in flight.
-type Verifier struct {
-	own
-	v *verifier
-}
-
-type own = formed.Own // what package middleware calls
+type Verifier struct{ v *verifier }
 
 var (
 	_ postern.Verifier = (*Verifier)(nil)
@@ -67,11 +62,21 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*postern.Identity,
 	return v.v.verify(ctx, token, false)
 }
 
-func (v *verifier) verifyFormed(ctx context.Context, token string) (*postern.Identity, error) {
-	return v.verify(ctx, token, true)
+// Package middleware asks for strict verification.
+func init() {
+	formed.Own = func(v postern.Verifier) formed.Verify {
+		if v, ok := v.(*Verifier); ok {
+			return v.verifyStrictly
+		}
+		return nil
+	}
 }
 
-// verify is Verify, and when it is to be strict refuses what is not of a token's form. What is remembered it looked at before.
+func (v *Verifier) verifyStrictly(ctx context.Context, token string) (*postern.Identity, error) {
+	return v.v.verify(ctx, token, true)
+}
+
+// verify is Verify. When strict it refuses what has not the form of a token; for what is remembered the entry says whether it has.
 func (v *verifier) verify(ctx context.Context, token string, strict bool) (*postern.Identity, error) {
 	if len(token) == 0 || len(token) > maxToken {
 		return nil, badLength(token)

@@ -11,7 +11,7 @@ const maxHeader = 8 << 10
 //
 //	credentials = "Bearer" 1SP b64token
 //
-// with the scheme in any case (RFC 9110 §11.1). Whether what follows is a b64token, Gate.ask finds out.
+// with the scheme in any case (RFC 9110 §11.1), but for the characters of the b64token, which are left to Gate.verify.
 func tokenOf(values []string) (token string, reason Reason) {
 	switch {
 	case len(values) == 0:
@@ -20,7 +20,7 @@ func tokenOf(values []string) (token string, reason Reason) {
 		return "", MalformedHeader
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
-	switch isBearer := scheme == "Bearer" || strings.EqualFold(scheme, "Bearer"); {
+	switch isBearer := strings.EqualFold(scheme, "Bearer"); {
 	case isBearer && token != "":
 		return token, ""
 	case !isBearer && isScheme(scheme):

@@ -111,6 +111,40 @@ func TestWhatIsNoTokenIsRefusedThoughTheVerifierRemembersIt(t *testing.T) {
 	}
 }
 
+// around does something with the token before it asks the verifier that it embeds.
+type around struct {
+	*introspect.Verifier
+	seen *[]string
+	tags []string // so that it cannot be compared
+}
+
+func (a around) Verify(ctx context.Context, token string) (*postern.Identity, error) {
+	*a.seen = append(*a.seen, token)
+	if a.Verifier == nil {
+		return postern.NewIdentity(nil)
+	}
+	return a.Verifier.Verify(ctx, token)
+}
+
+func TestWhatIsNoTokenReachesNoVerifierAroundOneThatRemembers(t *testing.T) {
+	var asked, seen []string
+	v := introspection(t, &asked)
+	_, err := v.Verify(t.Context(), "two words")
+	require.NoError(t, err)
+	wrapped := around{v, &seen, []string{}}
+	copied := *v
+	for name, verifier := range map[string]postern.Verifier{
+		"itself": v, "copy": &copied, "value": wrapped, "pointer": &wrapped, "interface": struct{ postern.Verifier }{wrapped},
+		"nothing embedded": around{nil, &seen, nil},
+	} {
+		require := middleware.New(verifier, middleware.Config{}).Require()
+		assert.Equal(t, 400, send(require, authorization("Bearer two words")).Code, name)
+		assert.Equal(t, 200, send(require, authorization("Bearer word")).Code, name)
+	}
+	assert.Equal(t, []string{"word", "word", "word", "word"}, seen)
+	assert.Equal(t, []string{"two words", "word"}, asked)
+}
+
 // introspection returns a verifier with a server that finds every token good, and that says what it was asked about.
 func introspection(t *testing.T, asked *[]string) *introspect.Verifier {
 	v, err := introspect.New(introspect.Config{

@@ -40,7 +40,7 @@ type Config struct {
 
 // Gate makes handlers that only certain callers reach. It cannot be changed and is safe for concurrent use.
 type Gate struct {
-	verify   formed.Verify
+	verify   formed.Verify // and not the Verifier's: it lets nothing else than b64tokens through
 	config   Config
 	metadata string // URL of the RFC 9728 document, or empty
 }

@@ -115,10 +115,9 @@ func (i *Item[V]) Bad() bool { return i.bad }
 // Get returns what is known about the token with that key, and what may be done with it.
 func (c *Cache[V]) Get(key Key) (*Item[V], State) { return c.GetAt(time.Time{}, key) }
 
-// GetAt is Get for a caller who has just looked at the clock, which is a good part of what a hit costs; the zero time: it
-// has not.
-func (c *Cache[V]) GetAt(at time.Time, key Key) (*Item[V], State) {
-	item, state, now := c.look(at, key)
+// GetAt is Get for a caller who has just looked at the clocks; the zero time: it has not.
+func (c *Cache[V]) GetAt(when time.Time, key Key) (*Item[V], State) {
+	item, state, now := c.look(when, key)
 	if state != Fresh {
 		return item, state
 	}
@@ -140,7 +139,7 @@ func (c *Cache[V]) Peek(key Key) *Item[V] {
 	return nil
 }
 
-func (c *Cache[V]) look(at time.Time, key Key) (*Item[V], State, end) {
+func (c *Cache[V]) look(when time.Time, key Key) (*Item[V], State, end) {
 	item := c.good.find(key)
 	if item == nil {
 		if item = c.bad.find(key); item == nil {
@@ -148,10 +147,10 @@ func (c *Cache[V]) look(at time.Time, key Key) (*Item[V], State, end) {
 		}
 	}
 	var now end
-	if at.IsZero() {
+	if when.IsZero() {
 		now = c.about()
 	} else {
-		now = c.at(at)
+		now = c.at(when)
 	}
 	switch {
 	case now.wall < item.from || c.void(item):

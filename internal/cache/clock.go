@@ -22,8 +22,8 @@ func (e end) after(d time.Duration, latest int64) end {
 type clock struct {
 	base time.Time
 	// A look at both clocks takes twice as long as one at the monotonic clock, and is a good part of what a hit costs. So
-	// how far the wall clock is ahead is found out once a millisecond only: a machine that woke, or whose clock was set, is noticed so
-	// much later.
+	// how far the wall clock is ahead is found out once a millisecond only: that a machine woke, or its clock was set, is noticed
+	// up to a millisecond late.
 	wall atomic.Pointer[ahead]
 }
 

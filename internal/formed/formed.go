@@ -10,20 +10,20 @@ import (
 	"github.com/postern-go/postern/internal/bearer"
 )
 
-// ErrForm is what a Verify returns for what is not of the form b64token (RFC 6750 §2.1).
-var ErrForm = errors.New("expected a token of letters, digits and -._~+/ with perhaps = at the end, got something else")
+// ErrForm is what a Verify returns for what is not bearer.Valid.
+var ErrForm = errors.New("not of the form b64token")
 
 // Verify is that of a postern.Verifier, but for ErrForm.
 type Verify func(ctx context.Context, token string) (*postern.Identity, error)
 
-// Of returns the Verify of a Verifier: its own where it embeds an Own, else one that looks at the form first.
+// Own returns the Verify that looks at the form itself, of a Verifier that has one, else nil. Package introspect sets it when it is
+// initialised. It goes by the type alone: what one does with a token that only embeds such a Verifier is unknown.
+var Own = func(postern.Verifier) Verify { return nil }
+
+// Of returns a Verifier's own Verify, else one that looks at the form first.
 func Of(v postern.Verifier) Verify {
-	if has, ok := v.(interface {
-		own(postern.Verifier) Verify
-	}); ok {
-		if own := has.own(v); own != nil {
-			return own
-		}
+	if own := Own(v); own != nil {
+		return own
 	}
 	return func(ctx context.Context, token string) (*postern.Identity, error) {
 		if !bearer.Valid(token) {
@@ -31,21 +31,4 @@ func Of(v postern.Verifier) Verify {
 		}
 		return v.Verify(ctx, token)
 	}
-}
-
-// Own is for a Verifier to embed that has a Verify of its own.
-type Own struct {
-	verifier postern.Verifier
-	verify   Verify
-}
-
-// New returns what v, a pointer, embeds.
-func New(v postern.Verifier, verify Verify) Own { return Own{v, verify} }
-
-// own returns nil for a Verifier that embeds the one that all this is about: its Verify may do more.
-func (o Own) own(v postern.Verifier) Verify {
-	if o.verifier != v {
-		return nil
-	}
-	return o.verify
 }
