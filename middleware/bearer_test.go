@@ -146,7 +146,7 @@ func TestWhatIsNoTokenReachesNoVerifierAroundOneThatRemembers(t *testing.T) {
 }
 
 // introspection returns a verifier with a server that finds every token good, and that says what it was asked about.
-func introspection(t *testing.T, asked *[]string) *introspect.Verifier {
+func introspection(t testing.TB, asked *[]string) *introspect.Verifier {
 	v, err := introspect.New(introspect.Config{
 		Issuer: "https://id.example.com", IntrospectionURL: "https://id.example.com/introspect", Auth: introspect.Basic("api", "secret"),
 		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -213,7 +213,8 @@ func TestHeaderOverAConnection(t *testing.T) {
 // bearerHeader is RFC 6750 §2.1 once more, in another notation than the parser's.
 var bearerHeader = regexp.MustCompile(`\A[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)\z`)
 
-// FuzzHeader proves that exactly what RFC 6750 §2.1 allows, up to 8 KiB and in exactly one header, reaches Verify.
+// FuzzHeader proves that exactly what RFC 6750 §2.1 allows, up to 8 KiB and in exactly one header, reaches Verify, and that a
+// verifier that remembers changes nothing about that.
 func FuzzHeader(f *testing.F) {
 	for _, h := range headers {
 		first, second := "", ""
@@ -226,9 +227,16 @@ func FuzzHeader(f *testing.F) {
 		}
 		f.Add(uint8(len(h.values)), first, second)
 	}
+	var askedOf []string
+	remembering := middleware.New(introspection(f, &askedOf), middleware.Config{}).Require()
 	f.Fuzz(func(t *testing.T, n uint8, first, second string) {
 		values := []string{first, second, first}[:n%4]
 		asked, response := sendHeader(t, values)
+		for range 2 {
+			askedOf = nil
+			assert.Equal(t, response.Code, send(remembering, authorization(values...)).Code)
+			assert.Subset(t, asked, askedOf)
+		}
 		match := []string(nil)
 		if len(values) == 1 && len(first) <= 8<<10 {
 			match = bearerHeader.FindStringSubmatch(first)
