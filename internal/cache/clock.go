@@ -27,7 +27,8 @@ type clock struct {
 	wall atomic.Pointer[ahead]
 }
 
-// ahead is how far the wall clock was ahead of the monotonic one, and until when by the latter that is taken to be so.
+// ahead is how far the wall clock was ahead of the monotonic one, and until when by the latter that is taken to be so. They stand
+// together: what a slow goroutine stores has ended, and makes the next one look.
 type ahead struct{ by, until int64 }
 
 const aheadFor = time.Millisecond
@@ -42,7 +43,7 @@ func (c *clock) about() end {
 		return end{mono: mono, wall: mono + last.by}
 	}
 	now := c.now()
-	c.wall.CompareAndSwap(last, &ahead{by: now.wall - now.mono, until: now.mono + int64(aheadFor)}) // who was slow comes too late
+	c.wall.Store(&ahead{by: now.wall - now.mono, until: now.mono + int64(aheadFor)})
 	return now
 }
 
