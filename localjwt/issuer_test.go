@@ -62,6 +62,7 @@ type issuer struct {
 	keys         []any // of the key set, in the order given
 	cacheControl string
 	fault        func(*http.Request) (*http.Response, error) // answers in place of the key set
+	takes        time.Duration                               // to answer with the key set
 	calls        int                                         // for the key set
 	others       []string                                    // whatever else was asked for but discovery
 }
@@ -101,6 +102,13 @@ func (i *issuer) misbehave(fault func(*http.Request) (*http.Response, error)) {
 	i.fault = fault
 }
 
+// take has the issuer take that long to answer with the key set.
+func (i *issuer) take(d time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.takes = d
+}
+
 func (i *issuer) asked() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -119,6 +127,11 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 			i.mu.Unlock()
 			defer i.mu.Lock()
 			return fault(r)
+		}
+		if takes := i.takes; takes > 0 {
+			i.mu.Unlock()
+			time.Sleep(takes)
+			i.mu.Lock()
 		}
 		return answerJSON(r, i.cacheControl, map[string]any{"keys": i.keys})
 	}

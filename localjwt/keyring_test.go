@@ -53,6 +53,15 @@ func refusesToken(t *testing.T, v postern.Verifier, token string) {
 	require.Nil(t, id)
 }
 
+// renewed has a good token start a renewal of the key set that is due, and waits for its end.
+func renewed(t *testing.T, i *issuer, v *Verifier, token string) {
+	t.Helper()
+	i.take(time.Second) // or the new set might be there before the token is looked at
+	accepts(t, v, token)
+	time.Sleep(2 * time.Second)
+	i.take(0)
+}
+
 // The key set is fetched in a goroutine of this package, where nobody but it can recover.
 func TestATransportThatPanicsIsUnavailable(t *testing.T) {
 	drill(t, func(t *testing.T, i *issuer, v *Verifier) {
@@ -189,8 +198,7 @@ func TestAKeyThatIsGoneEndsItsTokens(t *testing.T) {
 		accepts(t, v, token)
 		publishKeys(i, jwk("two", "RS256", otherRSA.Public()))
 		time.Sleep(4 * time.Minute)
-		accepts(t, v, token) // starts the fetch
-		synctest.Wait()
+		renewed(t, i, v, token)
 		refusesToken(t, v, token)
 	})
 }
@@ -204,8 +212,7 @@ func TestAKeyThatIsGoneAfterAWhileEndsItsTokens(t *testing.T) {
 			time.Sleep(4 * time.Minute)
 		}
 		publishKeys(i, jwk("two", "RS256", otherRSA.Public()))
-		accepts(t, v, token)
-		synctest.Wait()
+		renewed(t, i, v, token)
 		refusesToken(t, v, token)
 	})
 }
@@ -231,8 +238,7 @@ func TestAKeyThatChangedUnderItsKidEndsItsTokens(t *testing.T) {
 		accepts(t, v, token)
 		publishKeys(i, jwk("one", "RS256", otherRSA.Public()))
 		time.Sleep(4 * time.Minute)
-		accepts(t, v, token)
-		synctest.Wait()
+		renewed(t, i, v, token)
 		refusesToken(t, v, token)
 	})
 }
@@ -243,8 +249,7 @@ func TestAKeyThatChangedItsAlgorithmEndsItsTokens(t *testing.T) {
 		accepts(t, v, token)
 		publishKeys(i, jwk("one", "PS256", rsaKey.Public()))
 		time.Sleep(4 * time.Minute)
-		accepts(t, v, token)
-		synctest.Wait()
+		renewed(t, i, v, token)
 		refusesToken(t, v, token)
 	})
 }
