@@ -320,6 +320,7 @@ func TestAFloodReplacesNoEntryInUse(t *testing.T) {
 	for name, bad := range map[string]bool{"of refused tokens": true, "of accepted tokens": false} {
 		t.Run(name, func(t *testing.T) {
 			c := New[string](Config{MaxEntries: 16 * 1024, MaxLife: time.Hour})
+			c.Hasher = sameHasher()
 			hot := make([]string, 1024)
 			for i := range hot {
 				hot[i] = fmt.Sprint("hot", i)
@@ -358,11 +359,14 @@ func TestAFloodReplacesNoEntryThatWasInUseBefore(t *testing.T) {
 	require.Less(t, missed, hot/8, "but for the few that a token of the flood replaces because it is taken for one that came back")
 }
 
-// oneSet returns a Cache with one set of seven ways for entries that are no refusals, and fills it with tokens "0" to "6". It has the
-// same keys of them each time, so that no two of them have the same trace once in a while.
+// sameHasher makes the same keys of tokens each time, so that chance does not now and then give two of them the same trace, or one
+// set more of them than it has ways.
+func sameHasher() Hasher { return Hasher{nh: &[nhWords + 2]uint64{1, 1}} }
+
+// oneSet returns a Cache with one set of seven ways for entries that are no refusals, and fills it with tokens "0" to "6".
 func oneSet(e Entry[string]) *Cache[string] {
 	c := New[string](Config{MaxEntries: 14, MaxLife: 2 * time.Hour})
-	c.Hasher = Hasher{nh: &[nhWords + 2]uint64{1, 1}}
+	c.Hasher = sameHasher()
 	for i := range maxWays {
 		put(c, fmt.Sprint(i), e)
 	}
@@ -416,6 +420,7 @@ func TestATokenThatComesBackSoonHasMoreThanATrial(t *testing.T) {
 
 func TestASetOfTokensInUseGivesWayToAnother(t *testing.T) {
 	c := New[string](Config{MaxEntries: 2048, MaxLife: time.Hour})
+	c.Hasher = sameHasher()
 	missed := 0
 	for generation := range 3 {
 		for range 20 {
