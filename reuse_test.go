@@ -697,7 +697,7 @@ func TestReuseCallHasItsOwnContext(t *testing.T) {
 		assert.Greater(t, time.Until(deadline), 25*time.Second)
 		return numbered(n, life), nil
 	}}
-	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), 20*time.Second)
 	defer cancel()
 	_, err := postern.Reuse(src, postern.ReuseConfig{}).TokenCtx(ctx)
 	assert.NoError(t, err)

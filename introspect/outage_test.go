@@ -316,12 +316,14 @@ func TestEveryFailureOfTheServerCountsForTheBreaker(t *testing.T) {
 		"no connection": status(0, ""), "408": status(408, ""), "429": status(429, ""), "500": status(500, ""), "502": status(502, "<html>"),
 		"a redirect": status(302, ""), "garbage": status(200, "<html>"),
 	} {
-		s := &stub{answer: answer}
-		v := newVerifier(t, nil, func(c *Config) { c.HTTPClient = &http.Client{Transport: withoutRetryAfter{s}} })
-		for i := range 20 {
-			require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
-		}
-		require.Equal(t, failuresToOpen, s.count(), name)
+		synctest.Test(t, func(t *testing.T) { // the breaker lets a probe through after a second
+			s := &stub{answer: answer}
+			v := newVerifier(t, nil, func(c *Config) { c.HTTPClient = &http.Client{Transport: withoutRetryAfter{s}} })
+			for i := range 20 {
+				require.ErrorIs(t, verifyErr(v, fmt.Sprint(i)), postern.ErrUnavailable)
+			}
+			require.Equal(t, failuresToOpen, s.count(), name)
+		})
 	}
 }
 
