@@ -45,7 +45,7 @@ func oidcProvider(t *testing.T, jwks []byte) string {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
-	install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	install := exec.CommandContext(t.Context(), "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts")
 	install.Dir = dir
 	if output, err := install.CombinedOutput(); err != nil {
 		missing(t, "the npm package oidc-provider: "+string(bytes.TrimSpace(output)), err)
@@ -73,6 +73,8 @@ func oidcProvider(t *testing.T, jwks []byte) string {
 			return "http://127.0.0.1:" + port
 		}
 	}
+	_ = stdin.Close()
+	_ = server.Wait() // until when stderr is written to
 	require.FailNow(t, "the server did not start", stderr.String())
 	return ""
 }
