@@ -19,7 +19,7 @@ need npm npm
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	export DEBIAN_FRONTEND=noninteractive
-	if apt-get update -qq >&2 && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+	if apt-get -o Acquire::Retries=3 update -qq >&2 && apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
 		# Tests start servers of their own; the one that the package starts is not wanted.
 		[[ " ${missing[*]} " != *" redis-server "* ]] || service redis-server stop >/dev/null 2>&1 || true
 		exit 0
