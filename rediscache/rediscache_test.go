@@ -286,7 +286,7 @@ func TestReplicasWorkAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	for _, r := range replicas {
-		until(t, func() bool { return r.Stats().Waiting == 0 && len(r.evictions()) == 3*4*4 })
+		until(t, func() bool { return r.Stats().Waiting == 0 && r.Stats().Sent >= 4*4 && len(r.evictions()) == 3*4*4 })
 		assert.EqualValues(t, 2*4*4, r.Stats().Received)
 		assert.EqualValues(t, 4*4, r.Stats().Sent)
 		assert.Zero(t, r.Stats().Forged)
