@@ -20,6 +20,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -148,7 +149,6 @@ func TestACallerWhoLeavesSaysNothingAboutRedis(t *testing.T) {
 }
 
 func TestWhatSaysNothingAboutReadingOpensNoBreaker(t *testing.T) {
-	server := redisserver.ForTest(t)
 	for name, row := range map[string]struct {
 		err  error
 		want gobreaker.State
@@ -159,23 +159,27 @@ func TestWhatSaysNothingAboutReadingOpensNoBreaker(t *testing.T) {
 		"anything else":          {errors.New("a broken connection"), gobreaker.StateOpen},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newReplica(t, testConfig(server))
-			if row.err == errBusy {
-				for range maxInFlight {
-					r.slots <- struct{}{}
-				}
-				defer func() {
+			synctest.Test(t, func(t *testing.T) { // in which no call takes longer than the budget
+				c, err := New(Config{Redis: rueidis.ClientOption{InitAddress: []string{"localhost:6379"}}, Secrets: [][]byte{testSecret}})
+				require.NoError(t, err)
+				c.start.Do(func() {})
+				c.client = struct{ rueidis.Client }{} // for calls that do not use it
+				c.journal.begin([]entry{restart(1)}, time.Now())
+				if row.err == errBusy {
 					for range maxInFlight {
-						<-r.slots
+						c.slots <- struct{}{}
 					}
-				}()
-			}
-			for range breakerFailures {
-				until(t, func() bool {
-					return errors.Is(r.call(t.Context(), func(context.Context, rueidis.Client) error { return row.err }), row.err)
-				})
-			}
-			assert.Equal(t, row.want, r.breaker.State())
+				}
+				for range 2 * breakerFailures {
+					err := c.call(t.Context(), func(context.Context, rueidis.Client) error { return row.err })
+					if row.want == gobreaker.StateClosed || c.Stats().Skipped == 0 {
+						assert.ErrorIs(t, err, row.err)
+					} else {
+						assert.ErrorIs(t, err, errAway)
+					}
+				}
+				assert.Equal(t, row.want, c.breaker.State())
+			})
 		})
 	}
 }

@@ -161,9 +161,10 @@ func (c *cache) call(ctx context.Context, f func(context.Context, rueidis.Client
 			return struct{}{}, errBusy
 		}
 		within, cancel := context.WithTimeout(ctx, budget)
+		defer cancel() // here, as an answer and the end of within must not come together
 		done := make(chan error, 1)
 		go func() {
-			defer func() { <-c.slots; cancel() }()
+			defer func() { <-c.slots }()
 			done <- f(within, client)
 		}()
 		select {
